@@ -1,0 +1,43 @@
+"""The topics: names, direction and broker configuration. All are keyed by account id and equally partitioned, so that
+everything about one account meets in one partition number of every topic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+DAY_MS: Final = 86_400_000
+MAX_RECORD_BYTES: Final = 64 * 1024
+"""Largest record the broker accepts on an input topic: a producer's 10 MB mistake is refused before it travels on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic's name and its broker configuration beside the cluster's defaults."""
+
+    name: str
+    config: dict[str, str]
+
+
+def _input(name: str) -> TopicSpec:
+    return TopicSpec(name, {"max.message.bytes": str(MAX_RECORD_BYTES), "retention.ms": str(7 * DAY_MS)})
+
+
+def _output(name: str, days: int) -> TopicSpec:
+    return TopicSpec(name, {"retention.ms": str(days * DAY_MS)})
+
+
+AUTHORIZATIONS: Final = _input("authorizations")
+CLEARINGS: Final = _input("clearings")
+PAYMENTS: Final = _input("payments")
+ACCOUNT_EVENTS: Final = _input("account-events")
+CLOCK: Final = _input("clock")
+INPUTS: Final = (AUTHORIZATIONS, CLEARINGS, PAYMENTS, ACCOUNT_EVENTS, CLOCK)
+
+AUTHORIZATION_DECISIONS: Final = _output("authorization-decisions", 30)
+ACCOUNT_UPDATES: Final = _output("account-updates", 30)
+JOURNAL_ENTRIES: Final = TopicSpec("journal-entries", {"retention.ms": "-1"})  # the ledger can be rebuilt from it
+DEAD_LETTERS: Final = _output("dead-letters", 90)
+OUTPUTS: Final = (AUTHORIZATION_DECISIONS, ACCOUNT_UPDATES, JOURNAL_ENTRIES, DEAD_LETTERS)
+
+ALL: Final = INPUTS + OUTPUTS
