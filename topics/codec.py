@@ -1,0 +1,131 @@
+"""JSON in, JSON out. Inbound records are untrusted: everything that is not exactly a known message is `Unreadable`.
+
+The quick path is one pass of pydantic's strict JSON parser. What JSON parsers let through is caught around it: a
+repeated key (the parser keeps the last), numbers of thousands of digits (costly to convert), records too large to
+be messages. Every message has only required fields and no nested object, so a record with exactly as many colons as
+the message has fields cannot hide a repeated key; any other record takes the slow, careful path first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated, Any, Final
+
+import orjson
+from pydantic import Field, TypeAdapter, ValidationError
+
+from models.messages import Inbound, Outbound
+from topics.declarations import ACCOUNT_EVENTS, AUTHORIZATIONS, CLEARINGS, CLOCK, MAX_RECORD_BYTES, PAYMENTS
+
+CAREFUL_BYTES: Final = 1024
+MAX_DIGITS: Final = 20
+
+TYPES_BY_TOPIC: Final[dict[str, frozenset[str]]] = {
+    AUTHORIZATIONS.name: frozenset({"authorization-request", "reversal"}),
+    CLEARINGS.name: frozenset({"presentment"}),
+    PAYMENTS.name: frozenset({"payment-received"}),
+    ACCOUNT_EVENTS.name: frozenset({"account-opened"}),
+    CLOCK.name: frozenset({"clock-tick"}),
+}
+
+_inbound: Final[TypeAdapter[Inbound]] = TypeAdapter(Annotated[Inbound, Field(discriminator="type")])
+
+
+class Unreadable(ValueError):
+    """A record that is no message: `reason` is a name from the list below, `field` the culprit when there is one.
+
+    reasons: empty, too-large, not-json, repeated-key, number-too-long, unknown-type, wrong-topic, invalid-field,
+    key-mismatch, from-the-future, processing-error, and the outcomes of models.outcomes that park a message
+    """
+
+    def __init__(self, reason: str, detail: str, field: str | None = None) -> None:
+        super().__init__(f"{reason}: {field + ': ' if field else ''}{detail}")
+        self.reason = reason
+        self.detail = detail
+        self.field = field
+
+
+def decode(topic: str, key: bytes | None, value: bytes | None) -> Inbound:
+    """The message in a record of `topic`; raises Unreadable."""
+    if not value:
+        raise Unreadable("empty", "the record has no value")
+    if len(value) > MAX_RECORD_BYTES:
+        raise Unreadable("too-large", f"{len(value)} bytes, at most {MAX_RECORD_BYTES}")
+    careful = len(value) > CAREFUL_BYTES
+    if careful:
+        _examine(value)
+    message = _validate(value)
+    if not careful and value.count(b":") != len(message.__slots__):
+        _examine(value)
+    if message.type not in TYPES_BY_TOPIC[topic]:
+        raise Unreadable("wrong-topic", f"{message.type} does not belong on {topic}", "type")
+    account_id = getattr(message, "account_id", None)
+    if account_id is not None and key != account_id.encode():
+        raise Unreadable("key-mismatch", "the record's key is not its account_id", "account_id")
+    return message
+
+
+def encode(message: Outbound | Inbound) -> bytes:
+    """Compact UTF-8 JSON with the fields in their declared order."""
+    return orjson.dumps(message)
+
+
+def refused_request(value: bytes | None) -> dict[str, str] | None:
+    """Identity of a malformed authorisation request that can still be answered: its network reference and account."""
+    try:
+        body = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(body, dict) or body.get("type") != "authorization-request":
+        return None
+    identity = {name: body.get(name) for name in ("network_reference", "account_id")}
+    if all(isinstance(part, str) and 0 < len(part) <= 64 for part in identity.values()):
+        return identity
+    return None
+
+
+def _validate(value: bytes) -> Inbound:
+    try:
+        return _inbound.validate_json(value)
+    except ValidationError as error:
+        raise _first_error(error) from None
+
+
+def _first_error(error: ValidationError) -> Unreadable:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    kind, detail = first["type"], first["msg"]
+    if kind == "json_invalid":
+        return Unreadable("not-json", detail)
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return Unreadable("unknown-type", detail, "type")
+    path = ".".join(str(part) for part in first["loc"][1:])
+    return Unreadable("invalid-field", detail, path or None)
+
+
+def _examine(value: bytes) -> None:
+    """The careful path: no repeated key at any depth and no endless number; converts nothing."""
+    try:
+        json.loads(value, object_pairs_hook=_no_repeated_key, parse_int=_short, parse_float=_short)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise Unreadable("not-json", str(error)) from None
+
+
+def _no_repeated_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, content in pairs:
+        if name in found:
+            raise Unreadable("repeated-key", "the key stands twice", name)
+        found[name] = content
+    return found
+
+
+def _short(digits: str) -> str:
+    if len(digits) > MAX_DIGITS:
+        raise Unreadable("number-too-long", f"a number of {len(digits)} characters")
+    return digits
+
+
+def field_names(message_type: type) -> tuple[str, ...]:
+    """The fields of a message class, in wire order."""
+    return tuple(field.name for field in dataclasses.fields(message_type))

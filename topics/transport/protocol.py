@@ -1,0 +1,158 @@
+"""Kafka request versions that aiokafka 0.14 lacks (KIP-447): TxnOffsetCommit v3 and OffsetFetch v7.
+
+Field order and types follow the message definitions of the Kafka protocol guide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    TaggedFields,
+)
+
+_STRING: Final = CompactString("utf-8")
+_TAGS: Final = ("tags", TaggedFields)
+
+UNSTABLE_OFFSET_COMMIT: Final = 88
+COORDINATOR_LOAD_IN_PROGRESS: Final = 14
+
+
+class TxnOffsetCommitResponseV3(Response):  # type: ignore[misc]
+    API_KEY = 28
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("topic", _STRING),
+                ("partitions", CompactArray(("partition", Int32), ("error_code", Int16), _TAGS)),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class TxnOffsetCommitRequestV3(RequestStruct):  # type: ignore[misc]
+    API_KEY = 28
+    API_VERSION = 3
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = TxnOffsetCommitResponseV3
+    SCHEMA = Schema(
+        ("transactional_id", _STRING),
+        ("group_id", _STRING),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        ("generation_id", Int32),
+        ("member_id", _STRING),
+        ("group_instance_id", _STRING),
+        (
+            "topics",
+            CompactArray(
+                ("topic", _STRING),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32), ("offset", Int64), ("leader_epoch", Int32), ("metadata", _STRING), _TAGS
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class FencedTxnOffsetCommit(Request[TxnOffsetCommitRequestV3]):  # type: ignore[misc]
+    """Offsets of a transaction, vouched for by the member id and generation they were fetched under."""
+
+    API_KEY = 28
+
+    def __init__(self, *fields: Any) -> None:
+        self._fields = fields
+
+    def build(self, struct: type[TxnOffsetCommitRequestV3]) -> TxnOffsetCommitRequestV3:
+        return struct(*self._fields)
+
+
+class OffsetFetchResponseV7(Response):  # type: ignore[misc]
+    API_KEY = 9
+    API_VERSION = 7
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics_v7",
+            CompactArray(
+                ("topic", _STRING),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", _STRING),
+                        ("error_code", Int16),
+                        _TAGS,
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        ("error_code", Int16),
+        _TAGS,
+    )
+
+    @property
+    def topics(self) -> list[tuple[str, list[tuple[int, int, str, int]]]]:
+        """In the shape aiokafka expects. An unstable offset becomes "loading", which it retries with backoff."""
+        return [
+            (
+                topic,
+                [
+                    (
+                        partition,
+                        offset,
+                        metadata,
+                        COORDINATOR_LOAD_IN_PROGRESS if code == UNSTABLE_OFFSET_COMMIT else code,
+                    )
+                    for partition, offset, _epoch, metadata, code, _tags in partitions
+                ],
+            )
+            for topic, partitions, _tags in self.topics_v7
+        ]
+
+
+class OffsetFetchRequestV7(RequestStruct):  # type: ignore[misc]
+    API_KEY = 9
+    API_VERSION = 7
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = OffsetFetchResponseV7
+    SCHEMA = Schema(
+        ("group_id", _STRING),
+        ("topics", CompactArray(("topic", _STRING), ("partitions", CompactArray(Int32)), _TAGS)),
+        ("require_stable", Boolean),
+        _TAGS,
+    )
+
+
+class StableOffsetFetch(Request[OffsetFetchRequestV7]):  # type: ignore[misc]
+    """Committed offsets, but not while a transaction that may still move them is open."""
+
+    API_KEY = 9
+
+    def __init__(self, group_id: str, partitions: Sequence[tuple[str, Sequence[int]]]) -> None:
+        self._fields = (group_id, [(topic, list(numbers), {}) for topic, numbers in partitions], True, {})
+
+    def build(self, struct: type[OffsetFetchRequestV7]) -> OffsetFetchRequestV7:
+        return struct(*self._fields)

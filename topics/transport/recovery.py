@@ -1,0 +1,79 @@
+"""Faust's table recovery, made to work on a changelog that is written in transactions.
+
+Faust waits for the record at the end offset minus one. In a transactional changelog that offset is a commit marker,
+no record, so it would wait for ever. Here a partition is restored when the consumer's position is past the end and
+every record handed out has been applied. A recovery that overruns its deadline ends the worker loudly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from faust.tables import TableManager
+from faust.tables.recovery import Recovery
+from faust.types import TP
+from mode import Service
+
+POLL_S = 0.02
+
+
+class RecoveryOverdue(RuntimeError):
+    """The changelog could not be read to its end in time."""
+
+
+class MarkerAwareRecovery(Recovery):  # type: ignore[misc]
+    deadline_s: float = 300.0
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _skip_markers(self) -> None:
+        waited = 0.0
+        while not self.should_stop:
+            await self.sleep(POLL_S)
+            if not self.in_recovery:
+                waited = 0.0
+                continue
+            waited += POLL_S
+            if waited > self.deadline_s:
+                await self.app.crash(RecoveryOverdue(f"tables not restored after {self.deadline_s:.0f} s"))
+                return
+            await self._finish_partitions()
+            if self.in_recovery and not self.need_recovery():
+                self.flush_buffers()
+                self._set_recovery_ended()
+                self.signal_recovery_end.set()
+
+    async def _finish_partitions(self) -> None:
+        behind = {
+            tp
+            for tp, end in self.active_highwaters.items()
+            if end is not None and self.active_offsets[tp] is not None and self.active_offsets[tp] < end
+        }
+        if not behind:
+            return
+        thread = self.app.consumer.thread
+        progress: dict[TP, tuple[int | None, int | None]] = await thread.call_thread(thread.progress, behind)
+        for tp, (position, last) in progress.items():
+            end = self.active_highwaters[tp]
+            if position is not None and position > end and (last is None or self.active_offsets[tp] >= last):
+                self.active_offsets[tp] = end
+
+
+class MarkerAwareTables(TableManager):  # type: ignore[misc]
+    """Starts the transactional producer before recovery looks at the changelog, so that a dead predecessor's open
+    transaction is aborted by then and the end offsets are final."""
+
+    before_recovery: Callable[[], Awaitable[Any]] | None = None
+    recovery_deadline_s: float = 300.0
+
+    @property
+    def recovery(self) -> MarkerAwareRecovery:
+        if self._recovery is None:
+            self._recovery = MarkerAwareRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+            self._recovery.deadline_s = self.recovery_deadline_s
+        return self._recovery  # type: ignore[no-any-return]
+
+    async def on_start(self) -> None:
+        if self.before_recovery is not None:
+            await self.before_recovery()
+        await super().on_start()
