@@ -1,0 +1,128 @@
+"""What every test may ask for: real servers, a fresh database, names of its own.
+
+Servers, in this order: those in OTB_KAFKA and OTB_POSTGRES_DSN; containers, when a Docker engine answers; else the
+embedded ones. They start when the first test asks for one and stop with the session. The header says which are used.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from agents.settings import Settings
+from deploy.embedded import servers
+from deploy.embedded.kafka import Broker, Node, obtain_jars
+from deploy.embedded.ports import ReservedPort
+from tests.containers import docker_answers, kafka_container, postgres_container
+
+_SETTINGS = pytest.StashKey[Settings]()
+_DOCKER = pytest.StashKey[bool]()
+_SHARED_MACHINE = (HealthCheck.too_slow,)
+
+hypothesis_settings.register_profile("dev", deadline=None, suppress_health_check=_SHARED_MACHINE)
+hypothesis_settings.register_profile(
+    "ci", deadline=None, derandomize=True, print_blob=True, suppress_health_check=_SHARED_MACHINE
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Decide once which servers to use, and how property tests draw."""
+    settings = Settings()
+    both_given = bool(settings.kafka and settings.postgres_dsn)
+    config.stash[_SETTINGS] = settings
+    config.stash[_DOCKER] = not both_given and docker_answers()
+    if not config.getoption("--hypothesis-profile", default=None):
+        hypothesis_settings.load_profile("ci" if _in_ci() else "dev")
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Which servers the tests will use."""
+    settings = config.stash[_SETTINGS]
+    own = "containers" if config.stash[_DOCKER] else "embedded (no Docker engine answers)"
+    return f"servers: Kafka {settings.kafka or own}; PostgreSQL {'OTB_POSTGRES_DSN' if settings.postgres_dsn else own}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the folder they are in."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in {"integration", "chaos"}:
+            item.add_marker(folder)
+
+
+@pytest.fixture(scope="session")
+def shared_servers(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Kafka's bootstrap address and PostgreSQL's DSN for the session."""
+    settings: Settings = request.config.stash[_SETTINGS]
+    with ExitStack() as stack:
+        if request.config.stash[_DOCKER]:
+            kafka = settings.kafka or stack.enter_context(kafka_container())
+            postgres = settings.postgres_dsn or stack.enter_context(postgres_container())
+            settings = settings.model_copy(update={"kafka": kafka, "postgres_dsn": postgres})
+        run = stack.enter_context(servers(settings, lambda message: None))
+        yield run.kafka, run.postgres_dsn
+
+
+@pytest.fixture(scope="session")
+def kafka(shared_servers: tuple[str, str]) -> str:
+    """Bootstrap address of the session's Kafka; use `topic_prefix`, or `own_broker` for the real topic names."""
+    return shared_servers[0]
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(shared_servers: tuple[str, str]) -> str:
+    """DSN of the session's PostgreSQL server; use `database` for tables."""
+    return shared_servers[1]
+
+
+@pytest.fixture
+async def database(postgres_dsn: str) -> AsyncIterator[str]:
+    """DSN of an empty database of this test's own, dropped afterwards even if connections are left open."""
+    name = f"test_{secrets.token_hex(6)}"
+    server = await asyncpg.connect(postgres_dsn)
+    try:
+        await server.execute(f"CREATE DATABASE {name}")
+        yield urlsplit(postgres_dsn)._replace(path=f"/{name}").geturl()
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await server.close()
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for topic, group and transactional ids that no other test uses."""
+    return f"t{secrets.token_hex(4)}-"
+
+
+@pytest.fixture(scope="session")
+def kafka_jars(request: pytest.FixtureRequest) -> list[Path]:
+    """The broker's jars."""
+    return obtain_jars(request.config.stash[_SETTINGS].home, lambda message: None)
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path, kafka_jars: list[Path]) -> Iterator[Broker]:
+    """A broker of this test's own, running and empty: it may be stopped, killed and started again (some seconds)."""
+    with ReservedPort() as broker_port, ReservedPort() as controller_port:
+        node = Node(1, broker_port.number, controller_port.number)
+        broker = Broker(node, [node], tmp_path / "kafka", kafka_jars)
+        broker.prepare()
+        broker.start()
+        try:
+            broker.wait_ready()
+            yield broker
+        finally:
+            broker.stop()
