@@ -72,7 +72,7 @@ def shared_servers(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
             kafka = settings.kafka or stack.enter_context(kafka_container())
             postgres = settings.postgres_dsn or stack.enter_context(postgres_container())
             settings = settings.model_copy(update={"kafka": kafka, "postgres_dsn": postgres})
-        run = stack.enter_context(servers(settings, lambda message: None))
+        run = stack.enter_context(servers(settings, print))
         yield run.kafka, run.postgres_dsn
 
 
@@ -110,7 +110,7 @@ def topic_prefix() -> str:
 @pytest.fixture(scope="session")
 def kafka_jars(request: pytest.FixtureRequest) -> list[Path]:
     """The broker's jars."""
-    return obtain_jars(request.config.stash[_SETTINGS].home, lambda message: None)
+    return obtain_jars(request.config.stash[_SETTINGS].home, print)
 
 
 @pytest.fixture

@@ -1,0 +1,59 @@
+# Everything below needs only Python 3.11 to 3.13, make and git. `make` alone lists the targets.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then echo $$p; break; fi; done)
+BIN := .venv/bin
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+# uv is fetched by pip and does in seconds what takes pip most of a minute; where uv cannot reach the packages, pip goes on.
+INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@" || $(BIN)/pip install --quiet "$$@"; }; install
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/dev.stamp ## make .venv with all tools; again only when the locked requirements change
+
+demo: .venv/runtime.stamp ## start everything, play 30 s of card traffic, check the books
+	$(BIN)/otb demo $(ARGS)
+
+test: .venv/dev.stamp ## run all tests on real servers (ARGS="-k name" to choose)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: .venv/dev.stamp ## run the tests that need no server
+	$(BIN)/python -m pytest tests/unit tests/property $(ARGS)
+
+lint: .venv/dev.stamp ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev.stamp ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/dev.stamp ## pin requirements and Kafka's jars anew (ARGS=--upgrade: to the newest allowed)
+	$(COMPILE) $(ARGS) pyproject.toml -o requirements/runtime.txt
+	$(COMPILE) $(ARGS) pyproject.toml --extra dev --extra train -c requirements/runtime.txt -o requirements/dev.txt
+	echo uv | $(COMPILE) - -c requirements/dev.txt -o requirements/bootstrap.txt
+	$(BIN)/python -m deploy.embedded.lock_jars
+
+clean: ## remove .venv, caches and build output
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bootstrap.stamp: requirements/bootstrap.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: install one, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "making .venv with $(PYTHON)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+.venv/runtime.stamp .venv/dev.stamp: .venv/%.stamp: .venv/bootstrap.stamp requirements/%.txt pyproject.toml
+	@echo "installing requirements/$*.txt"
+	@$(INSTALL) --require-hashes -r requirements/$*.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
