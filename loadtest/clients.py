@@ -60,23 +60,36 @@ def low_latency_reader(bootstrap: str) -> Consumer:
     return reader(bootstrap, **{"fetch.wait.max.ms": 5, "fetch.queue.backoff.ms": 1})
 
 
-def partitions_of(client: Consumer | Producer, topic: str, bootstrap: str) -> int:
-    """Number of partitions of `topic`; raises Unreachable or NoSuchTopic."""
+def reach(client: Consumer | Producer, bootstrap: str) -> dict[str, int]:
+    """Topic -> number of partitions, as the cluster tells it; raises Unreachable."""
     try:
-        found = client.list_topics(timeout=REACH_SECONDS).topics.get(topic)
+        topics = client.list_topics(timeout=REACH_SECONDS).topics
     except KafkaException as error:
         raise Unreachable(f"no Kafka broker answers at {bootstrap}: {error.args[0].str()}") from error
-    if found is None or not found.partitions:
+    return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def partitions_of(client: Consumer | Producer, topic: str, bootstrap: str) -> int:
+    """Number of partitions of `topic`; raises Unreachable or NoSuchTopic."""
+    partitions = reach(client, bootstrap).get(topic)
+    if not partitions:
         raise NoSuchTopic(f"there is no topic {topic!r} on {bootstrap}")
-    return len(found.partitions)
+    return partitions
 
 
 def end_offsets(client: Consumer, topic: str, partitions: int) -> dict[int, int]:
     """Partition -> offset up to which records are committed (the last stable offset)."""
-    return {
-        partition: client.get_watermark_offsets(TopicPartition(topic, partition), timeout=REACH_SECONDS)[1]
-        for partition in range(partitions)
-    }
+    return {partition: _watermarks(client, topic, partition)[1] for partition in range(partitions)}
+
+
+def first_offsets(client: Consumer, topic: str, partitions: int) -> dict[int, int]:
+    """Partition -> offset of the oldest record that the broker still has."""
+    return {partition: _watermarks(client, topic, partition)[0] for partition in range(partitions)}
+
+
+def _watermarks(client: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    low, high = client.get_watermark_offsets(TopicPartition(topic, partition), timeout=REACH_SECONDS)
+    return low, high
 
 
 def assign_from(client: Consumer, topic: str, offsets: dict[int, int]) -> None:

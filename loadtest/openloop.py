@@ -6,6 +6,7 @@ read-committed consumer sees its first decision, so a stall anywhere (generator,
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections import deque
@@ -53,7 +54,7 @@ def run(plan: Run, spool: Spool, on_progress: Progress) -> LoadResult:
     try:
         watch.begin()
         sender = Sender(iter(spool), watch, plan, on_progress)
-        with responsive_threads(), UsageMeter(plan.worker_pid) as usage:
+        with undisturbed(), UsageMeter(plan.worker_pid) as usage:
             handed_over = sender.send_all()
         sender.finish()
         _drain(watch, plan.drain_seconds, on_progress)
@@ -160,13 +161,20 @@ class Sender:
 
 
 @contextmanager
-def responsive_threads() -> Iterator[None]:
-    """Let the sender have the interpreter back within half a millisecond while decisions are being read."""
+def undisturbed() -> Iterator[None]:
+    """Keep the interpreter's own pauses out of the latencies.
+
+    The sender gets the interpreter back within half a millisecond while decisions are being read, and the garbage
+    collector does not look at what was there before the run.
+    """
     before = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
+    gc.collect()
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         sys.setswitchinterval(before)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
 import orjson
 
+from loadtest.traffic import Labelled
 from models.messages import AccountOpened, AuthorizationRequest, PaymentReceived, Presentment, Reversal
 from topics import declarations
 from topics.keys import partition_for
@@ -48,13 +49,12 @@ def encode(message: Message, partitions: int, reference: str | None = None) -> R
     return Record(_TOPIC[message.type], partition_for(key, partitions), key, orjson.dumps(message), reference)
 
 
-def grouped(messages: Iterable[Message], partitions: int) -> Iterator[Group]:
-    """Cut a stream behind its requests. A retry of a request already seen is a follow-up, not a request of its own."""
-    seen: set[str] = set()
+def grouped(stream: Iterable[Labelled], partitions: int) -> Iterator[Group]:
+    """Cut a stream behind its requests. A retry of a request already sent is a follow-up, not a request of its own."""
     group: list[Record] = []
-    for message in messages:
-        if isinstance(message, AuthorizationRequest) and message.network_reference not in seen:
-            seen.add(message.network_reference)
+    for labelled in stream:
+        message = labelled.message
+        if isinstance(message, AuthorizationRequest) and not labelled.retry:
             if group:
                 yield tuple(group)
             group = [encode(message, partitions, message.network_reference)]
@@ -72,14 +72,21 @@ class Spool:
         self._decoder = msgspec.msgpack.Decoder(list[Group])
         self.groups = 0
 
-    def extend(self, groups: Iterable[Group]) -> None:
-        """Append all `groups`."""
+    def clear(self) -> None:
+        """Forget everything."""
+        self._file.seek(0)
+        self._file.truncate()
+        self.groups = 0
+
+    def extend(self, groups: Iterable[Group], on_progress: Callable[[int], None] = lambda _groups: None) -> None:
+        """Append all `groups`; `on_progress` is told the number of groups from time to time."""
         iterator = iter(groups)
         while chunk := list(islice(iterator, CHUNK)):
             frame = msgspec.msgpack.encode(chunk)
             self._file.write(len(frame).to_bytes(4, "big"))
             self._file.write(frame)
             self.groups += len(chunk)
+            on_progress(self.groups)
 
     def __iter__(self) -> Iterator[Group]:
         """All groups in order, from the first one. One iteration at a time."""

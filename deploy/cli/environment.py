@@ -1,0 +1,29 @@
+"""What every command starts from: the settings, and the servers they lead to."""
+
+from __future__ import annotations
+
+from agents.settings import Settings
+from deploy.embedded import Run
+from deploy.embedded.discovery import current_run
+from deploy.engine import engine_settings
+
+
+def settings() -> Settings:
+    """The settings from the environment; a bad one is reported with its variable (pydantic.ValidationError)."""
+    return Settings()
+
+
+def connected(base: Settings) -> tuple[Settings, Run]:
+    """The settings completed with the addresses of a running `otb up`, and that run; raises NoRunError."""
+    run = current_run(base)
+    return engine_settings(base, run), run
+
+
+def kafka_address(base: Settings) -> str:
+    """Bootstrap servers to use when PostgreSQL is not needed; raises NoRunError."""
+    return base.kafka or current_run(base).kafka
+
+
+def postgres_address(base: Settings) -> str:
+    """DSN to use when Kafka is not needed; raises NoRunError."""
+    return base.postgres_dsn or current_run(base).postgres_dsn

@@ -1,0 +1,148 @@
+"""`otb up`, `otb worker` and `otb sink`: the commands that run until they are told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from typing import Annotated
+
+import typer
+from prometheus_client import CollectorRegistry, start_http_server
+
+from agents.settings import Settings
+from deploy import embedded
+from deploy.cli import environment
+from deploy.cli.failures import EXIT_INTERRUPTED
+from deploy.cli.output import Reporter, print_json, results
+from deploy.embedded import Run
+from deploy.engine import Engine, engine
+from deploy.supervisor import watch
+from loadtest import clients
+from sinks.ledger.service import LedgerSink
+from topics.admin import ensure_topics
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(up)
+    app.command()(worker)
+    app.command()(sink)
+
+
+def up(
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the run's folder: logs and data.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
+) -> None:
+    """Run everything until Ctrl-C: servers, topics, schema, a worker and the ledger sink.
+
+    Servers named by OTB_KAFKA and OTB_POSTGRES_DSN are used instead of embedded ones.
+    """
+    settings = environment.settings()
+    reporter = Reporter()
+    with embedded.servers(settings, reporter.say, keep=keep) as run:
+        create_topics(settings, run.kafka)
+        with engine(settings, run, reporter.say) as processes:
+            addresses = _addresses(run, processes)
+            if as_json:
+                print_json(addresses)
+            else:
+                for name, address in addresses.items():
+                    results().print(f"  {name:<15} {address}", soft_wrap=True)
+            reporter.say("running; Ctrl-C stops everything")
+            try:
+                watch(processes.children)
+            finally:
+                reporter.say("stopping worker and sink")
+
+
+def worker() -> None:
+    """Run one worker until Ctrl-C, on the servers of `otb up` or those in the settings.
+
+    Give further workers names of their own: OTB_WORKER=worker-1 otb worker.
+    """
+    from agents.app import run as run_worker  # noqa: PLC0415  (the engine takes a second to import)
+
+    settings, _run = environment.connected(environment.settings())
+    _reach(str(settings.kafka))
+    _log_to_stderr()
+    run_worker(settings)
+
+
+def sink() -> None:
+    """Run one ledger sink until Ctrl-C, on the servers of `otb up` or those in the settings."""
+    settings, _run = environment.connected(environment.settings())
+    _reach(str(settings.kafka))
+    _log_to_stderr()
+    interrupted = asyncio.run(_run_sink(settings))
+    if interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def create_topics(settings: Settings, kafka: str) -> None:
+    """Create what is missing; raises PartitionMismatch."""
+    asyncio.run(ensure_topics(kafka, settings.app_id, settings.partitions, settings.replication))
+
+
+async def _run_sink(settings: Settings) -> bool:
+    """Until SIGTERM or Ctrl-C; True when it was Ctrl-C."""
+    registry = CollectorRegistry()
+    ledger = LedgerSink(
+        bootstrap=str(settings.kafka),
+        dsn=str(settings.postgres_dsn),
+        group_id=f"{settings.app_id}-ledger",
+        registry=registry,
+        max_batch=settings.sink_max_batch,
+    )
+    signals: list[signal.Signals] = []
+    told = asyncio.Event()
+
+    def tell(number: signal.Signals) -> None:
+        signals.append(number)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, tell, number)
+    running = asyncio.create_task(ledger.run())
+    server, _thread = start_http_server(settings.sink_metrics_port, settings.metrics_host, registry=registry)
+    print(f"metrics {settings.metrics_host}:{server.server_port}", flush=True)
+    await _first(running, ledger.ready.wait(), told.wait())
+    if ledger.ready.is_set():
+        print("ready", flush=True)
+    await _first(running, told.wait())
+    await ledger.stop()
+    await running
+    return signal.SIGINT in signals
+
+
+async def _first(running: asyncio.Task[None], *waits: object) -> None:
+    """Return when one of them has happened; raises what ended the sink."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
+    try:
+        await asyncio.wait([running, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _addresses(run: Run, processes: Engine) -> dict[str, str | int]:
+    addresses: dict[str, str | int] = {"kafka": run.kafka, "postgres_dsn": run.postgres_dsn}
+    for child in processes.children:
+        addresses[f"{child.name}_metrics"] = child.announced("metrics") or ""
+        addresses[f"{child.name}_pid"] = child.pid
+    return addresses | {"logs": str(run.folder)}
+
+
+def _reach(kafka: str) -> None:
+    """Raise Unreachable rather than let a client try for ever."""
+    client = clients.reader(kafka)
+    try:
+        clients.reach(client, kafka)
+    finally:
+        client.close()
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

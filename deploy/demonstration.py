@@ -1,0 +1,134 @@
+"""The main job of `make demo`: everything started from nothing, 30 s of card traffic, and every promise checked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import orjson
+
+from agents.settings import Settings
+from deploy import accounting, embedded, reading
+from deploy.embedded import Run
+from deploy.engine import Engine, engine, engine_settings
+from loadtest import clients
+from loadtest.openloop import Progress
+from loadtest.result import LoadResult
+from loadtest.simulation import Simulation, simulate
+from sinks.ledger import reports
+from sinks.ledger.reconciliation import Difference
+from topics.admin import ensure_topics
+from topics.declarations import DEAD_LETTERS
+
+SIMULATION: Final = Simulation(rate=500, seconds=30, accounts=1000, warmup=2)
+SINK_PATIENCE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What was seen; `failures` is empty when every check passed."""
+
+    load: LoadResult
+    trial_balance: reports.TrialBalance
+    entries: int  # journal entries written to the ledger during the demonstration
+    postings: int  # and their postings
+    accounts: int  # compared between table and ledger
+    differences: list[Difference]
+    dead_letters: dict[str, int]  # reason -> records
+
+    def failures(self) -> list[str]:
+        """One line for each check that failed."""
+        found = self.load.failures()
+        if not self.entries:
+            found.append("nothing was posted")
+        if not self.trial_balance.balanced:
+            found.append(f"the trial balance is off by {self.trial_balance.imbalance}")
+        if self.differences:
+            found.append(f"{len(self.differences):,} differences between table and ledger")
+        if self.accounts < self.load.accounts:
+            found.append(f"only {self.accounts:,} of {self.load.accounts:,} accounts are in the table")
+        if self.dead_letters:
+            found.append(f"unexpected dead letters: {self.dead_letters}")
+        return found
+
+    def as_json(self) -> dict[str, object]:
+        """All of it, ready for JSON."""
+        failures = self.failures()
+        return {
+            "load": self.load.as_json(),
+            "entries": self.entries,
+            "postings": self.postings,
+            "trial_balance": {
+                "accounts": [asdict(row) | {"balance": row.balance} for row in self.trial_balance.rows],
+                "imbalance": self.trial_balance.imbalance,
+            },
+            "reconciliation": {
+                "accounts": self.accounts,
+                "differences": [asdict(difference) for difference in self.differences],
+            },
+            "dead_letters": self.dead_letters,
+            "failures": failures,
+            "passed": not failures,
+        }
+
+
+def demonstrate(
+    settings: Settings, say: Callable[[str], None], count: Progress, *, keep: bool = False
+) -> Demonstration:
+    """Start everything, play, check, stop everything. Raises what the parts raise when one of them breaks."""
+    with embedded.servers(settings, say, keep=keep) as run:
+        say("creating topics")
+        asyncio.run(ensure_topics(run.kafka, settings.app_id, settings.partitions, settings.replication))
+        with engine(settings, run, say) as processes:
+            seen = _play(settings, run, processes, say, count)
+            say("stopping worker and sink")
+    return seen
+
+
+def _play(
+    settings: Settings, run: Run, processes: Engine, say: Callable[[str], None], count: Progress
+) -> Demonstration:
+    letters_before = _ends(run.kafka, DEAD_LETTERS.name)
+    counts_before = accounting.ask(run.postgres_dsn, reports.counts)
+    plan = SIMULATION
+    say(f"playing {plan.seconds:.0f} s of card traffic at {plan.rate:.0f}/s on {plan.accounts:,} accounts")
+    load = simulate(run.kafka, plan, count, worker_pid=processes.worker.pid)
+    for child in processes.children:
+        child.check()
+    say("waiting for the ledger")
+    reconciliation = accounting.reconcile(
+        engine_settings(settings, run),
+        run.kafka,
+        run.postgres_dsn,
+        patience=SINK_PATIENCE_SECONDS,
+        on_progress=say,
+    )
+    balance, counts = accounting.ask(run.postgres_dsn, accounting.balance_and_counts)
+    return Demonstration(
+        load=load,
+        trial_balance=balance,
+        entries=counts.entries - counts_before.entries,
+        postings=counts.postings - counts_before.postings,
+        accounts=reconciliation.accounts,
+        differences=reconciliation.differences,
+        dead_letters=_dead_letters_since(run.kafka, letters_before),
+    )
+
+
+def _ends(kafka: str, topic: str) -> dict[int, int]:
+    client = clients.reader(kafka)
+    try:
+        return clients.end_offsets(client, topic, clients.partitions_of(client, topic, kafka))
+    finally:
+        client.close()
+
+
+def _dead_letters_since(kafka: str, offsets: dict[int, int]) -> dict[str, int]:
+    reasons = Counter(
+        str(orjson.loads(message.value() or b"{}").get("reason"))
+        for message in reading.committed(kafka, DEAD_LETTERS.name, offsets)
+    )
+    return dict(reasons)

@@ -1,0 +1,75 @@
+"""The engine's processes on given servers: one worker and one ledger sink."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agents.settings import Settings
+from deploy.embedded import Run
+from deploy.supervisor import Child, child
+
+READY_SECONDS: Final = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A worker that decides and a sink that posts."""
+
+    worker: Child
+    sink: Child
+
+    @property
+    def children(self) -> tuple[Child, Child]:
+        return self.worker, self.sink
+
+
+def engine_home(settings: Settings, run: Run) -> Path:
+    """Where a worker keeps its tables. They belong to one cluster: an embedded one keeps them in its run's folder."""
+    return settings.home if settings.kafka else run.folder
+
+
+def engine_settings(settings: Settings, run: Run) -> Settings:
+    """The settings of the run's own processes: the addresses of its servers, and a home that fits them."""
+    home = engine_home(settings, run)
+    return settings.model_copy(update={"kafka": run.kafka, "postgres_dsn": run.postgres_dsn, "home": home})
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables of a child process."""
+    return {f"OTB_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None}
+
+
+def sink_command() -> list[str]:
+    """The command that starts a ledger sink; its settings are in the environment."""
+    return [sys.executable, "-m", "deploy.cli", "sink"]
+
+
+@contextmanager
+def engine(settings: Settings, run: Run, on_progress: Callable[[str], None]) -> Iterator[Engine]:
+    """Worker and sink for the time of the block, both ready; the worker stops first. Raises ChildDied."""
+    from agents.app import worker_command  # noqa: PLC0415  (imports the whole engine: a second that others save)
+
+    variables = environment(engine_settings(settings, run)) | {"PYTHONUNBUFFERED": "1"}
+    on_progress("starting worker and sink")
+    with (
+        child("sink", sink_command(), run.folder, variables) as sink,
+        child("worker", worker_command(), run.folder, variables) as worker,
+    ):
+        sink.wait_ready(READY_SECONDS)
+        worker.wait_ready(READY_SECONDS)
+        _publish_metrics(run, {"worker": worker, "sink": sink})
+        on_progress(f"worker {worker.pid} and sink {sink.pid} are ready")
+        yield Engine(worker, sink)
+
+
+def _publish_metrics(run: Run, children: dict[str, Child]) -> None:
+    for name, each in children.items():
+        address = each.announced("metrics")
+        if address:
+            run.ports[name] = int(address.rpartition(":")[2])
+    run.publish()

@@ -1,0 +1,81 @@
+"""Reads what is committed on a topic, from outside the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from confluent_kafka import KafkaError, Message
+
+from agents.settings import Settings
+from loadtest import clients
+from models.account import Account
+from tables import rows
+from topics.admin import changelog
+from topics.keys import partition_for
+
+_BATCH: Final = 1000
+_STALL_SECONDS: Final = 30.0
+
+
+def committed(bootstrap: str, topic: str, offsets: dict[int, int] | None = None) -> Iterator[Message]:
+    """Every committed record from `offsets` (partition -> offset; default: the beginning) to the end of each partition.
+
+    Raises Unreachable (also when the broker falls silent), or NoSuchTopic.
+    """
+    client = clients.reader(bootstrap, **{"enable.partition.eof": True})
+    try:
+        if offsets is None:
+            offsets = clients.from_beginning(clients.partitions_of(client, topic, bootstrap))
+        clients.assign_from(client, topic, offsets)
+        unfinished = set(offsets)
+        last_news = time.monotonic()
+        while unfinished:
+            batch = client.consume(_BATCH, 0.2)
+            if batch:
+                last_news = time.monotonic()
+            elif time.monotonic() - last_news > _STALL_SECONDS:
+                raise clients.Unreachable(f"Kafka at {bootstrap} fell silent while {topic} was read")
+            for message in batch:
+                error = message.error()
+                if error and error.code() == KafkaError._PARTITION_EOF:
+                    unfinished.discard(message.partition() or 0)
+                    continue
+                clients.value_of(message)  # raises for any other error
+                yield message
+    finally:
+        client.close()
+
+
+def has_committed(bootstrap: str, topic: str, offsets: dict[int, int]) -> bool:
+    """Whether any record is committed at or after `offsets`; transaction markers are no records."""
+    return next(committed(bootstrap, topic, offsets), None) is not None
+
+
+def account_row(bootstrap: str, settings: Settings, account_id: str) -> Account | None:
+    """The account as the engine last committed it, None when there is no such account."""
+    topic = changelog(settings.app_id).name
+    key = account_id.encode()
+    partition = partition_for(key, _partitions(bootstrap, topic))
+    latest = None
+    for message in committed(bootstrap, topic, {partition: clients.from_beginning(1)[0]}):
+        if message.key() == key:
+            latest = message.value()
+    return rows.decode(latest) if latest else None
+
+
+def account_rows(bootstrap: str, settings: Settings) -> Iterator[Account]:
+    """Every account as the engine last committed it: a linear read of the changelog, the latest row of each key."""
+    latest: dict[bytes, bytes | None] = {}
+    for message in committed(bootstrap, changelog(settings.app_id).name):
+        latest[message.key() or b""] = message.value()
+    return (rows.decode(row) for row in latest.values() if row)
+
+
+def _partitions(bootstrap: str, topic: str) -> int:
+    client = clients.reader(bootstrap)
+    try:
+        return clients.partitions_of(client, topic, bootstrap)
+    finally:
+        client.close()

@@ -1,0 +1,133 @@
+"""Plays the card network against a running engine: opens fresh accounts, prepares traffic, sends it open loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from loadtest import clients
+from loadtest.opening import open_accounts
+from loadtest.openloop import Progress, Run, run
+from loadtest.result import LoadResult
+from loadtest.schedule import Schedule
+from loadtest.spool import Spool, grouped
+from loadtest.traffic import Labelled, Traffic
+from topics.declarations import AUTHORIZATIONS
+
+DAY_MS: Final = 86_400_000
+USUAL_PER_DAY: Final = 3.0  # requests per account and day
+LONGEST_SPAN_DAYS: Final = 5.0  # holds live seven days: none of a run's own may end before the run does
+MOST_PER_DAY: Final = 1000.0
+_CURRENCY: Final = "USD"
+_MARGIN: Final = 1.1
+_MINUTE_MS: Final = 60_000
+_ATTEMPTS: Final = 6
+
+
+class TooFewAccounts(ValueError):
+    """So many requests on so few accounts is not card traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What to play: `rate` authorisation requests per second for `seconds`, after `warmup` seconds of the same."""
+
+    rate: float
+    seconds: float
+    accounts: int
+    seed: int = 1
+    warmup: float = 2.0
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule.lasting(self.rate, self.seconds, self.warmup)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How much simulated time a run covers, and how busy an account is in it."""
+
+    days: float
+    per_account_day: float
+
+
+def span_of(requests: int, accounts: int) -> Span:
+    """At the usual activity if that stays within the longest span, else busier; raises TooFewAccounts."""
+    usual_days = requests / (accounts * USUAL_PER_DAY)
+    if usual_days <= LONGEST_SPAN_DAYS:
+        return Span(usual_days, USUAL_PER_DAY)
+    per_day = requests / (accounts * LONGEST_SPAN_DAYS)
+    if per_day > MOST_PER_DAY:
+        enough = -(-requests // int(LONGEST_SPAN_DAYS * MOST_PER_DAY))
+        raise TooFewAccounts(f"{requests:,} requests need at least {enough:,} accounts, not {accounts:,}")
+    return Span(LONGEST_SPAN_DAYS, per_day)
+
+
+def simulate(bootstrap: str, plan: Simulation, on_progress: Progress, *, worker_pid: int | None = None) -> LoadResult:
+    """Open the accounts, play the traffic and report; every run has accounts of its own.
+
+    Raises TooFewAccounts, Unreachable, NoSuchTopic, or NotOpened when no engine answers.
+    """
+    schedule = plan.schedule
+    partitions = _partitions(bootstrap)
+    spool = Spool()
+    try:
+        openings = prepare(plan, fresh_run(), partitions, time.time_ns() // 1_000_000, spool, on_progress)
+        open_accounts(
+            bootstrap,
+            openings.openings(),
+            patience=30,
+            on_progress=lambda opened: on_progress("accounts opened", opened, plan.accounts),
+        )
+        del openings
+        return run(Run(bootstrap, schedule, plan.accounts, worker_pid=worker_pid), spool, on_progress)
+    finally:
+        spool.close()
+
+
+def fresh_run() -> str:
+    """A prefix for every identifier of one run."""
+    return f"s{time.time_ns() // 1000:x}"
+
+
+def prepare(  # noqa: PLR0913, PLR0917
+    plan: Simulation, run_id: str, partitions: int, now_ms: int, spool: Spool, on_progress: Progress
+) -> Traffic:
+    """Fill `spool` with the run's messages, dated so that they end shortly before `now_ms` and never after it."""
+    total = plan.schedule.total
+    span = span_of(total, plan.accounts)
+    start_ms = now_ms - round(span.days * DAY_MS * _MARGIN) - _MINUTE_MS
+    for _ in range(_ATTEMPTS):
+        traffic = Traffic(plan.seed, plan.accounts, run_id, _CURRENCY, start_ms, span.per_account_day)
+        clock = _LastTime(start_ms)
+        groups = islice(grouped(clock.watch(traffic.stream()), partitions), total)
+        spool.clear()
+        spool.extend(groups, lambda done: on_progress("messages prepared", done, total))
+        if clock.last_ms <= now_ms:
+            return traffic
+        # The hour of the day stretches or shortens a span; start earlier by what was too late, and more.
+        start_ms -= round((clock.last_ms - now_ms) * _MARGIN) + _MINUTE_MS
+    raise AssertionError(f"{total} requests of {plan.accounts} accounts do not fit before {now_ms}")
+
+
+class _LastTime:
+    """Remembers the date of the last message that went by."""
+
+    def __init__(self, start_ms: int) -> None:
+        self.last_ms = start_ms
+
+    def watch(self, stream: Iterator[Labelled]) -> Iterator[Labelled]:
+        for labelled in stream:
+            self.last_ms = labelled.message.transmitted_at
+            yield labelled
+
+
+def _partitions(bootstrap: str) -> int:
+    client = clients.reader(bootstrap)
+    try:
+        return clients.partitions_of(client, AUTHORIZATIONS.name, bootstrap)
+    finally:
+        client.close()
