@@ -6,6 +6,7 @@ command (see `deploy.embedded.launch`); the engine is made to survive a SIGKILL,
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ from deploy.embedded.process import Command, spawn, stop
 STOP_SECONDS: Final = 10.0
 TAIL_LINES: Final = 15
 _POLL_SECONDS: Final = 0.05
+_CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class ChildDied(Exception):
@@ -43,8 +45,8 @@ class Child:
         return self.process.pid
 
     def lines(self) -> list[str]:
-        """What it has written so far."""
-        return self.log.read_text(errors="replace").splitlines()
+        """What it has written so far, without terminal control sequences (Faust hides the cursor even in a file)."""
+        return _CONTROL.sub("", self.log.read_text(errors="replace")).splitlines()
 
     def check(self) -> None:
         """Raise ChildDied if it has ended."""

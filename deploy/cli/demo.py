@@ -58,7 +58,7 @@ def _show(seen: Demonstration) -> None:
         console.print(f"[bold red]FAILED[/bold red] {'; '.join(failures)}", soft_wrap=True)
         return
     console.print(
-        f"[bold green]PASSED[/bold green] {load.decided:,} of {load.sent:,} requests decided exactly as sent, "
+        f"[bold green]PASSED[/bold green] {load.decided:,} of {load.sent:,} requests decided, "
         f"p99 {load.latency_ms['p99']:.1f} ms, debits equal credits, table equals ledger",
         soft_wrap=True,
     )
