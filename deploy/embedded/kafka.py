@@ -21,7 +21,7 @@ from deploy.embedded.process import Command, run_to_end, spawn, stop, wait_until
 VERSION = "4.3.1"
 ROOT_JARS = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4")
 
-_START_S = 60
+_START_S = 120
 _STOP_S = 4
 _HEAP = "384m"
 _JVM = (
