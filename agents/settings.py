@@ -16,26 +16,48 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="OTB_", frozen=True)
 
-    kafka: Annotated[str | None, Field(description="Kafka bootstrap servers, host:port[,host:port]; unset: embedded")] = None
+    kafka: Annotated[
+        str | None, Field(description="Kafka bootstrap servers, host:port[,host:port]; unset: embedded")
+    ] = None
     postgres_dsn: Annotated[str | None, Field(description="PostgreSQL DSN of the ledger; unset: embedded")] = None
     home: Annotated[Path, Field(description="where servers and stores keep their data")] = Path.home() / ".opentobuy"
 
-    app_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="consumer group and changelog prefix")] = "opentobuy"
-    worker: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="this worker's name: its static group membership and producer id")] = "worker-0"
+    app_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="consumer group and changelog prefix")] = (
+        "opentobuy"
+    )
+    worker: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9-]{1,40}$", description="this worker's name: its static group membership and producer id"
+        ),
+    ] = "worker-0"
     partitions: Annotated[int, Field(ge=1, le=1024, description="partitions of every topic")] = 4
     replication: Annotated[int, Field(ge=1, le=7, description="replicas of every topic")] = 1
 
     fetch_wait_ms: Annotated[int, Field(ge=1, le=1500, description="longest wait of a fetch for new records")] = 20
     max_slice: Annotated[int, Field(ge=1, le=50_000, description="most records decided in one transaction")] = 4000
-    session_timeout_s: Annotated[int, Field(ge=6, le=60, description="a silent worker loses its partitions after this")] = 6
-    transaction_timeout_ms: Annotated[int, Field(ge=1000, le=60_000, description="broker aborts a stuck transaction after this")] = 10_000
+    session_timeout_s: Annotated[
+        int, Field(ge=6, le=60, description="a silent worker loses its partitions after this")
+    ] = 6
+    transaction_timeout_ms: Annotated[
+        int, Field(ge=1000, le=60_000, description="broker aborts a stuck transaction after this")
+    ] = 10_000
     recovery_deadline_s: Annotated[int, Field(ge=5, description="recovery that takes longer ends the worker")] = 300
 
-    fraud_cut_ppm: Annotated[int, Field(ge=0, le=1_000_001, description="decline as suspected fraud at or above this score; 1000001: never")] = 900_000
+    fraud_cut_ppm: Annotated[
+        int, Field(ge=0, le=1_000_001, description="decline as suspected fraud at or above this score; 1000001: never")
+    ] = 900_000
     hold_days: Annotated[int, Field(ge=1, le=60, description="life of a hold")] = 7
-    clock_tick_ms: Annotated[int, Field(ge=100, description="interval between ticks of the clock topic; holds are swept on a tick")] = 1000
+    max_future_s: Annotated[
+        int, Field(ge=0, description="a message dated further ahead of its arrival is dead-lettered")
+    ] = 300
+    clock_tick_ms: Annotated[
+        int, Field(ge=100, description="interval between ticks of the clock topic; holds are swept on a tick")
+    ] = 1000
 
     metrics_host: Annotated[str, Field(description="address of the Prometheus endpoint")] = "127.0.0.1"
     worker_metrics_port: Annotated[Port, Field(description="0: any free port, printed at the start")] = 0
     sink_metrics_port: Annotated[Port, Field(description="0: any free port, printed at the start")] = 0
-    sink_max_batch: Annotated[int, Field(ge=1, le=100_000, description="most journal entries in one Postgres transaction")] = 5000
+    sink_max_batch: Annotated[
+        int, Field(ge=1, le=100_000, description="most journal entries in one Postgres transaction")
+    ] = 5000

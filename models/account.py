@@ -63,6 +63,7 @@ class Account(msgspec.Struct, array_like=True):
     cards: dict[str, Card]  # by token
     holds: dict[str, Hold]  # by network reference, oldest first
     answers: dict[str, Answer]  # by message identity, oldest first
+    posted: bytes  # digests of the presentments and payments applied, oldest first
     profile: Profile
 
     def open_holds(self) -> int:

@@ -3,6 +3,9 @@
 The identity of an authorisation request is its network reference, of every other message its message id. The
 content is compared by fingerprint: the same identity with other content is a conflict, never a second effect.
 Times are not content: a network stamps a retry anew.
+
+Whole answers are kept for the minutes in which networks retry. Files of presentments and payments are sent twice days
+later, and there a second effect would be money, so of those a short digest is kept for much longer (`posted`).
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ from models.messages import AccountOpened, AuthorizationRequest, PaymentReceived
 
 KEEP_MS: Final = 15 * 60_000
 """Networks repeat within seconds, acquirers within minutes."""
-KEEP_AT_LEAST: Final = 8
+KEEP_AT_LEAST: Final = 4
 KEEP_AT_MOST: Final = 128
+DIGEST_BYTES: Final = 6
+"""One false match in 2 million million messages at KEEP_POSTED."""
+KEEP_POSTED: Final = 128
 _ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 
 
@@ -101,3 +107,22 @@ def remember(answers: dict[str, Answer], key: str, answer: Answer, now: int) -> 
         if len(answers) <= KEEP_AT_MOST and now - answers[oldest].decided_at < KEEP_MS:
             break
         del answers[oldest]
+
+
+def digest(message_id: str) -> bytes:
+    """DIGEST_BYTES that stand for a message id in a row."""
+    return hashlib.blake2b(message_id.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+def is_posted(posted: bytes, message_id: str) -> bool:
+    """Whether `message_id` is among the digests in `posted`."""
+    wanted = digest(message_id)
+    at = posted.find(wanted)
+    while at >= 0 and at % DIGEST_BYTES:
+        at = posted.find(wanted, at + 1)
+    return at >= 0
+
+
+def add_posted(posted: bytes, message_id: str) -> bytes:
+    """`posted` with one more digest, the oldest dropped beyond KEEP_POSTED."""
+    return (posted + digest(message_id))[-KEEP_POSTED * DIGEST_BYTES :]

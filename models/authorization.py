@@ -76,7 +76,9 @@ def decide(account: Account, request: AuthorizationRequest, score: FraudScore | 
 def reverse(account: Account | None, message: Reversal) -> Result:
     """Release the hold in full, once; every repeat is acknowledged alike."""
     if account is None:
-        return Result(_acknowledge(message, ReversalOutcome.UNKNOWN_ACCOUNT, 0, None, message.transmitted_at), [], False)
+        return Result(
+            _acknowledge(message, ReversalOutcome.UNKNOWN_ACCOUNT, 0, None, message.transmitted_at), [], False
+        )
     print_ = reversal_fingerprint(message)
     answer = account.answers.get(message.message_id)
     if isinstance(answer, ReversalAnswer) and answer.fingerprint == print_:
@@ -94,7 +96,9 @@ def reverse(account: Account | None, message: Reversal) -> Result:
     return Result(_acknowledge(message, outcome, released, stored.open_to_buy, now), expired + entries, changed=True)
 
 
-def unremembered(request: AuthorizationRequest, reason: DeclineReason, account: Account | None) -> AuthorizationDecision:
+def unremembered(
+    request: AuthorizationRequest, reason: DeclineReason, account: Account | None
+) -> AuthorizationDecision:
     """A decline that leaves no trace in the row, so that it cannot shadow an answer that is already there."""
     now = request.transmitted_at if account is None else account.as_of
     open_to_buy = None if account is None else account.open_to_buy(now)

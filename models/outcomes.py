@@ -35,6 +35,7 @@ class UpdateOutcome(StrEnum):
 
     APPLIED = "applied"
     POSTED_WITHOUT_HOLD = "posted-without-hold"  # a presentment with no open hold: posted all the same
+    DUPLICATE = "duplicate"  # applied long ago; its stored answer has left the row, its effect stands
     UNKNOWN_ACCOUNT = "unknown-account"
     ACCOUNT_EXISTS = "account-exists"
     CURRENCY_MISMATCH = "currency-mismatch"

@@ -13,6 +13,8 @@ from models import hold
 from models.account import Account, AccountStatus, Card
 from models.answers import (
     UpdateAnswer,
+    add_posted,
+    is_posted,
     opening_fingerprint,
     payment_fingerprint,
     presentment_fingerprint,
@@ -40,7 +42,7 @@ def open_account(account: Account | None, message: AccountOpened) -> tuple[Accou
     account = Account(
         message.account_id, message.currency, message.credit_limit, message.home_country, AccountStatus.ACTIVE,
         opened_at=now, as_of=now, posted_balance=0, sequence=0, cards={message.card_token: Card(message.card_expiry)},
-        holds={}, answers={}, profile=Profile(),
+        holds={}, answers={}, posted=b"", profile=Profile(),
     )  # fmt: skip
     return account, _applied(account, message, print_, UpdateOutcome.APPLIED, [], now)
 
@@ -71,7 +73,9 @@ def _post_presentment(account: Account, message: Presentment, now: int) -> tuple
 
 def _post_payment(account: Account, message: PaymentReceived, now: int) -> tuple[UpdateOutcome, list[JournalEntry]]:
     account.posted_balance -= message.amount
-    return UpdateOutcome.APPLIED, [hold.book(account, EntryType.PAYMENT_POSTED, message.amount, message.message_id, now)]
+    return UpdateOutcome.APPLIED, [
+        hold.book(account, EntryType.PAYMENT_POSTED, message.amount, message.message_id, now)
+    ]
 
 
 def _update(
@@ -85,12 +89,15 @@ def _update(
     repeated = _repeat(account, message, print_)
     if repeated is not None:
         return repeated
+    if is_posted(account.posted, message.message_id):
+        return _rejected(account, message, UpdateOutcome.DUPLICATE)
     if message.currency != account.currency:
         return _parked(account, message, UpdateOutcome.CURRENCY_MISMATCH)
     # After this point it must succeed.
     now = hold.advance(account, message.transmitted_at)
     expired = hold.expire(account, now)
     outcome, entries = post(account, message, now)
+    account.posted = add_posted(account.posted, message.message_id)
     return _applied(account, message, print_, outcome, expired + entries, now)
 
 
@@ -106,14 +113,17 @@ def _repeat(account: Account, message: Update, print_: int) -> Result | None:
 def _applied(
     account: Account, message: Update, print_: int, outcome: UpdateOutcome, entries: list[JournalEntry], now: int
 ) -> Result:
-    answer = UpdateAnswer(
-        print_, now, outcome, account.posted_balance, account.open_holds(), account.open_to_buy(now)
-    )
+    answer = UpdateAnswer(print_, now, outcome, account.posted_balance, account.open_holds(), account.open_to_buy(now))
     remember(account.answers, message.message_id, answer, now)
     return Result(_reply(message, answer), entries, changed=True)
 
 
 def _parked(account: Account | None, message: Update, outcome: UpdateOutcome) -> Result:
+    """Rejected, and kept in the dead letters: somebody has to look at it."""
+    return _rejected(account, message, outcome)._replace(parked=outcome)
+
+
+def _rejected(account: Account | None, message: Update, outcome: UpdateOutcome) -> Result:
     if account is None:
         reply = _build_reply(message, outcome, None, None, None, message.transmitted_at)
     else:
@@ -121,7 +131,7 @@ def _parked(account: Account | None, message: Update, outcome: UpdateOutcome) ->
         reply = _build_reply(
             message, outcome, account.posted_balance, account.open_holds(), account.open_to_buy(now), now
         )
-    return Result(reply, [], changed=False, parked=outcome)
+    return Result(reply, [], changed=False)
 
 
 def _reply(message: Update, answer: UpdateAnswer) -> AccountUpdate:

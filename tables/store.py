@@ -85,6 +85,4 @@ class RowStore(rocksdb.Store):  # type: ignore[misc]
 
     def as_mapping(self) -> Mapping[bytes, bytes]:
         """Every row of every open partition; for tests and tools, never in the path of a decision."""
-        return {
-            key: row for db in self._dbs.values() for key, row in db.items() if key != self.offset_key
-        }
+        return {key: row for db in self._dbs.values() for key, row in db.items() if key != self.offset_key}

@@ -8,7 +8,10 @@ from typing import Final
 
 DAY_MS: Final = 86_400_000
 MAX_RECORD_BYTES: Final = 64 * 1024
-"""Largest record the broker accepts on an input topic: a producer's 10 MB mistake is refused before it travels on."""
+"""Largest record taken for a message; anything bigger is dead-lettered unread."""
+MAX_BATCH_BYTES: Final = 1024 * 1024
+"""Largest batch the broker accepts on an input topic (its limit is for batches, not records): a producer's 10 MB
+mistake is refused there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,15 @@ class TopicSpec:
 
 
 def _input(name: str) -> TopicSpec:
-    return TopicSpec(name, {"max.message.bytes": str(MAX_RECORD_BYTES), "retention.ms": str(7 * DAY_MS)})
+    """Stamped by the broker, so that a record's timestamp says when it came, whatever its producer's clock says."""
+    return TopicSpec(
+        name,
+        {
+            "max.message.bytes": str(MAX_BATCH_BYTES),
+            "message.timestamp.type": "LogAppendTime",
+            "retention.ms": str(7 * DAY_MS),
+        },
+    )
 
 
 def _output(name: str, days: int) -> TopicSpec:
@@ -37,7 +48,9 @@ INPUTS: Final = (AUTHORIZATIONS, CLEARINGS, PAYMENTS, ACCOUNT_EVENTS, CLOCK)
 AUTHORIZATION_DECISIONS: Final = _output("authorization-decisions", 30)
 ACCOUNT_UPDATES: Final = _output("account-updates", 30)
 JOURNAL_ENTRIES: Final = TopicSpec("journal-entries", {"retention.ms": "-1"})  # the ledger can be rebuilt from it
-DEAD_LETTERS: Final = _output("dead-letters", 90)
+DEAD_LETTERS: Final = TopicSpec(  # base64 makes a record a third larger
+    "dead-letters", {"retention.ms": str(90 * DAY_MS), "max.message.bytes": str(2 * MAX_BATCH_BYTES)}
+)
 OUTPUTS: Final = (AUTHORIZATION_DECISIONS, ACCOUNT_UPDATES, JOURNAL_ENTRIES, DEAD_LETTERS)
 
 ALL: Final = INPUTS + OUTPUTS

@@ -67,7 +67,7 @@ def require_stable_offsets(consumer: AIOKafkaConsumer) -> None:
 class _StableCoordinator(GroupCoordinator):  # type: ignore[misc]
     async def _send_req(self, request: Any) -> Any:
         if isinstance(request, OffsetFetchRequest):
-            request = StableOffsetFetch(request._group_id, request._partitions)
+            request = StableOffsetFetch(request._consumer_group, request._partitions)
         return await super()._send_req(request)
 
 
@@ -101,7 +101,9 @@ class _FencedOffsetCommitHandler(TxnOffsetCommitHandler):  # type: ignore[misc]
         )
 
     def handle_response(self, response: Any) -> float | None:
-        topics = [(topic, [(number, code) for number, code, _tags in numbers]) for topic, numbers, _tags in response.topics]
+        topics = [
+            (topic, [(number, code) for number, code, _tags in numbers]) for topic, numbers, _tags in response.topics
+        ]
         codes = {code for _topic, numbers in topics for _number, code in numbers}
         for code in codes & _MEMBER_FENCED.keys():
             self._sender._txn_manager.error_transaction(MemberFenced(_MEMBER_FENCED[code]))

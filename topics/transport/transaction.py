@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from aiokafka import TopicPartition
 
+from topics.declarations import MAX_BATCH_BYTES
 from topics.transport.fencing import FencedProducer, MemberFenced, Membership
 
 Record = tuple[bytes | None, bytes]
@@ -32,6 +33,8 @@ class Transactions:
             "transaction_timeout_ms": timeout_ms,
             "linger_ms": 0,
             "retry_backoff_ms": 2,
+            "max_batch_size": MAX_BATCH_BYTES // 2,
+            "max_request_size": 4 * MAX_BATCH_BYTES,
         }
         self._group_id = group_id
         self._producer: FencedProducer | None = None

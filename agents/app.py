@@ -1,0 +1,197 @@
+"""Wires the worker: settings in, a running Faust app out. Start reading here.
+
+    topics      authorizations, clearings, payments, account-events, clock      topics/declarations.py
+    transport   one slice per poll, one fenced transaction per slice            topics/transport/
+    table       one row per account, restored from its changelog                tables/
+    decider     slice -> transaction -> store                                   agents/decider.py
+    engine      decode, score, decide (no Kafka in it)                          agents/engine.py
+    domain      what is true                                                    models/
+
+Run it with `otb worker`, or `python -m agents.app`; it prints `ready` when it decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+import faust
+from prometheus_client import start_http_server
+
+from agents.clock import ClockTicker
+from agents.decider import Decider, Step
+from agents.engine import Engine
+from agents.metrics import WorkerMetrics
+from agents.settings import Settings
+from models.account import DAY_MS
+from models.authorization import Policy
+from models.scoring.onnx import FraudModel
+from tables import accounts
+from tables.sweep import RoundRobin
+from topics import admin
+from topics.declarations import INPUTS
+from topics.transport.consumer import SliceTransport
+from topics.transport.recovery import MarkerAwareTables
+from topics.transport.transaction import Transactions
+
+EXIT_UNKNOWN_OUTCOME: Final = 70
+"""The worker ended because a transaction's outcome is unknown or its tables could not be restored; restart it."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Worker:
+    """Everything one worker is made of."""
+
+    app: faust.App
+    settings: Settings
+    decider: Decider
+    transactions: Transactions
+    ticker: ClockTicker
+    metrics: WorkerMetrics
+    table: accounts.AccountsTable
+
+
+def build(settings: Settings, step: Step = lambda _name: None) -> Worker:
+    """A worker, not yet started. `step` is called at each numbered step of a commit (see agents/decider.py)."""
+    if settings.kafka is None:
+        raise ValueError("OTB_KAFKA is not set: a worker needs a broker")
+    metrics = WorkerMetrics()
+    app = _faust_app(settings)
+    table = accounts.declare(app, settings.partitions)
+    transactions = Transactions(
+        settings.kafka, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
+    )
+    policy = Policy(settings.fraud_cut_ppm, settings.hold_days * DAY_MS)
+    engine = Engine(
+        lambda partition, key: table.rows.row(partition, key),
+        FraudModel.load(),
+        policy,
+        settings.max_future_s * 1000,
+        RoundRobin(lambda partition, after, limit: table.rows.scan(partition, after, limit)),
+    )
+    changelog = admin.changelog(settings.app_id).name
+    decider = Decider(engine, transactions, changelog, lambda: table.rows, metrics, step)
+    worker = Worker(app, settings, decider, transactions, ClockTicker(settings.kafka), metrics, table)
+    _listen(worker)
+    return worker
+
+
+def _faust_app(settings: Settings) -> faust.App:
+    data = settings.home.expanduser().absolute() / "tables" / settings.app_id / settings.worker
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    app = faust.App(
+        settings.app_id,
+        broker=f"kafka://{settings.kafka}",
+        store="rocksdb://",
+        datadir=str(data),
+        topic_partitions=settings.partitions,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        web_enabled=False,
+        TableManager=MarkerAwareTables,
+        broker_max_poll_records=settings.max_slice,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=1,
+        broker_commit_interval=3600,
+        broker_commit_every=2**31,
+        consumer_group_instance_id=settings.worker,
+        consumer_auto_offset_reset="earliest",
+    )
+    app.transport = SliceTransport(app.conf.broker_consumer, app)
+    app.transport.Consumer.fetch_wait_ms = settings.fetch_wait_ms
+    app.tables.recovery_deadline_s = settings.recovery_deadline_s
+    return app
+
+
+def _listen(worker: Worker) -> None:
+    """Register the agent and the moments of a worker's life with Faust."""
+    app = worker.app
+    # acks=False: offsets travel in our transactions, Faust's own commit must find nothing to do.
+    inputs = app.topic(
+        *[spec.name for spec in INPUTS], partitions=worker.settings.partitions, acks=False, schema=_raw_schema()
+    )
+
+    @app.agent(inputs, name="decider")
+    async def decide(stream: faust.Stream[Any]) -> None:
+        async for event in stream.events():
+            try:
+                await worker.decider.handle(event.message.value, app.consumer)
+            except asyncio.CancelledError:
+                raise
+            except BaseException:
+                _abandon("the outcome of a transaction is unknown")
+
+    @app.on_partitions_revoked.connect
+    async def revoked(_app: faust.App, _revoked: Any, **_kwargs: Any) -> None:
+        worker.metrics.ready.set(0)
+        await worker.decider.revoked(app.consumer)
+
+    @app.on_rebalance_complete.connect
+    async def complete(_app: faust.App, **_kwargs: Any) -> None:
+        worker.metrics.ready.set(1)
+        print("ready", flush=True)
+
+    @app.timer(worker.settings.clock_tick_ms / 1000)
+    async def tick() -> None:
+        owned = {tp.partition for tp in app.consumer.assignment() if tp.topic == INPUTS[0].name}
+        await worker.ticker.tick(owned)
+
+    app.tables.before_recovery = lambda: _start_producers(worker)
+
+
+async def _start_producers(worker: Worker) -> None:
+    await worker.transactions.start()
+    await worker.ticker.start()
+
+
+def _raw_schema() -> faust.Schema:
+    class Raw(faust.Schema):  # type: ignore[misc]
+        """Slices arrive as objects of ours; there is nothing left to decode."""
+
+        def loads_key(self, app: Any, message: Any, **_kwargs: Any) -> None:
+            return None
+
+        def loads_value(self, app: Any, message: Any, **_kwargs: Any) -> Any:
+            return message.value
+
+    return Raw(key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+
+def _abandon(reason: str) -> None:
+    """End at once, non-zero: nothing in memory may be trusted or flushed any more."""
+    log.critical("worker ends: %s", reason, exc_info=True)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(EXIT_UNKNOWN_OUTCOME)
+
+
+async def prepare(settings: Settings) -> None:
+    """Create the topics this worker needs."""
+    if settings.kafka is not None:
+        await admin.ensure_topics(settings.kafka, settings.app_id, settings.partitions, settings.replication)
+
+
+def run(settings: Settings, step: Step = lambda _name: None) -> None:
+    """Run a worker until it is told to stop; never returns."""
+    asyncio.run(prepare(settings))
+    worker = build(settings, step)
+    server, _thread = start_http_server(
+        settings.worker_metrics_port, settings.metrics_host, registry=worker.metrics.registry
+    )
+    print(f"metrics {settings.metrics_host}:{server.server_port}", flush=True)
+    faust.Worker(worker.app, loglevel="WARNING", quiet=True, redirect_stdouts=False).execute_from_commandline()
+
+
+def worker_command() -> list[str]:
+    """The command that starts a worker process; its settings are in the environment."""
+    return [sys.executable, "-m", "agents.app"]
+
+
+if __name__ == "__main__":
+    run(Settings())

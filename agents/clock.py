@@ -1,0 +1,39 @@
+"""Tells every owned partition what time it is, so that time reaches the domain as data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from models.messages import ClockTick
+from topics import codec
+from topics.declarations import CLOCK
+
+
+class ClockTicker:
+    """Produces one tick per partition; a lost tick does no harm, the next one says more."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        self._producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, acks=1)
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def tick(self, partitions: Iterable[int]) -> None:
+        if self._producer is None:
+            return
+        value = codec.encode(ClockTick("clock-tick", 1, time.time_ns() // 1_000_000))
+        try:
+            for partition in partitions:
+                await self._producer.send(CLOCK.name, value, partition=partition)
+        except KafkaError:
+            return  # the worker's own consumer will notice a broker that is gone

@@ -1,0 +1,138 @@
+"""The agent that decides: one slice in, one fenced Kafka transaction out, then the rows to the local store.
+
+    1. skip      what this assignment has already committed (Faust resumes input before it seeks, so a slice in work
+                 can be delivered again)
+    2. begin     register partitions and source offsets; they travel while
+    3. decide    the engine works the slice out
+    4. fenced    a stale worker stops here, having written nothing
+    5. write     changelog rows, replies, journal entries, dead letters
+    6. commit    now it happened
+    7. apply     rows and their changelog offset to the store, in one write
+
+A failure before 6 leaves nothing behind. `MemberFenced` aborts and waits for the rejoin; any other failure leaves the
+outcome unknown, and the worker ends: a restart restores from the changelog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from aiokafka import ConsumerRecord, TopicPartition
+from faust.types import TP
+
+from agents.engine import Decided, Engine
+from agents.metrics import WorkerMetrics
+from topics.declarations import ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS, CLOCK, JOURNAL_ENTRIES
+from topics.transport.consumer import Slice, SliceConsumer
+from topics.transport.fencing import MemberFenced, Membership
+from topics.transport.transaction import Transactions
+
+Step = Callable[[str], None]
+"""Called at each numbered step with its name; tests end or freeze the process there."""
+
+
+class RowWriter(Protocol):
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None: ...
+
+
+class Decider:
+    """Owns the slice in work. `lock` is held from step 1 to 7, so that a revocation waits for the commit: Faust delays
+    the rejoin until then and the running transaction keeps a valid generation."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        transactions: Transactions,
+        changelog: str,
+        store: Callable[[], RowWriter],
+        metrics: WorkerMetrics,
+        step: Step = lambda _name: None,
+    ) -> None:
+        self._engine = engine
+        self._transactions = transactions
+        self._changelog = changelog
+        self._store = store
+        self._metrics = metrics
+        self._step = step
+        self._next_offset: dict[TP, int] = {}
+        self.lock = asyncio.Lock()
+
+    async def handle(self, slice_: Slice, consumer: SliceConsumer) -> None:
+        """Decide one slice; raises whatever leaves the outcome of its transaction unknown."""
+        async with self.lock:
+            try:
+                if slice_.fetched_under == consumer.thread.fetched_under:  # else fetched before a rebalance: dropped
+                    await self._commit(slice_.fetched_under, self._unseen(slice_.records))
+            finally:
+                consumer.release()
+
+    async def revoked(self, consumer: SliceConsumer) -> None:
+        """Partitions leave: finish the commit in work, forget the offsets of this assignment."""
+        async with self.lock:
+            consumer.release()  # Faust has emptied the stream's queue
+            self._next_offset.clear()
+
+    def _unseen(self, records: Mapping[TP, list[ConsumerRecord]]) -> dict[TP, list[ConsumerRecord]]:
+        unseen = {}
+        for tp, fetched in records.items():
+            start = self._next_offset.get(tp, 0)
+            new = fetched if fetched[0].offset >= start else [record for record in fetched if record.offset >= start]
+            if new:
+                unseen[tp] = new
+        return unseen
+
+    async def _commit(self, fetched_under: Membership, records: Mapping[TP, list[ConsumerRecord]]) -> None:
+        if not records:
+            return
+        started = time.perf_counter()
+        offsets = {tp: fetched[-1].offset + 1 for tp, fetched in records.items()}
+        kafka_offsets = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+        self._step("begin")
+        await self._transactions.begin(self._destinations(records), kafka_offsets, fetched_under)
+        try:
+            self._step("decide")
+            decided = self._engine.decide(records)
+            decided_at = time.perf_counter()
+            await self._transactions.fenced()
+            self._step("write")
+            ends = await self._write(decided)
+            self._step("commit")
+            await self._transactions.commit()
+        except MemberFenced:
+            self._metrics.fenced.inc()
+            await self._transactions.abort()
+            return
+        self._step("apply")
+        for partition, rows in decided.rows.items():
+            self._store().write(partition, rows, await ends[partition])
+        self._next_offset.update(offsets)
+        self._metrics.observe(decided, records, decided_at - started, time.perf_counter() - started)
+        self._step("done")
+
+    def _destinations(self, records: Mapping[TP, Any]) -> set[TopicPartition]:
+        """Where this slice will write, as far as its source topics tell; others are added when they occur."""
+        found = set()
+        for tp in records:
+            if tp.topic == CLOCK.name:
+                continue
+            reply = AUTHORIZATION_DECISIONS if tp.topic == AUTHORIZATIONS.name else ACCOUNT_UPDATES
+            for topic in (self._changelog, reply.name, JOURNAL_ENTRIES.name):
+                found.add(TopicPartition(topic, tp.partition))
+        return found
+
+    async def _write(self, decided: Decided) -> dict[int, asyncio.Future[int]]:
+        """The futures of the changelog: partition -> offset of the last row."""
+        self._transactions.producer.register(
+            {TopicPartition(self._changelog, partition) for partition in decided.rows}
+            | {TopicPartition(topic, partition) for topic, partition in decided.records}
+        )
+        ends = {
+            partition: await self._transactions.write(self._changelog, partition, rows)
+            for partition, rows in decided.rows.items()
+        }
+        for (topic, partition), records in decided.records.items():
+            await self._transactions.write(topic, partition, records)
+        return ends
