@@ -20,7 +20,7 @@ from sinks.ledger.errors import LedgerError, LedgerRefused
 from sinks.ledger.reconciliation import Difference, TableRow
 from topics.declarations import JOURNAL_ENTRIES
 
-PATIENCE_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 5.0
 ATTEMPTS: Final = 5
 _PAUSE_SECONDS: Final = 0.5
 

@@ -32,7 +32,7 @@ def committed(bootstrap: str, topic: str, offsets: dict[int, int] | None = None)
         unfinished = set(offsets)
         last_news = time.monotonic()
         while unfinished:
-            batch = client.consume(_BATCH, 0.2)
+            batch = clients.arrived(client, _BATCH, 0.2)
             if batch:
                 last_news = time.monotonic()
             elif time.monotonic() - last_news > _STALL_SECONDS:

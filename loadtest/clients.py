@@ -5,12 +5,14 @@ The engine itself speaks aiokafka; these clients only produce inputs and read wh
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 
 REACH_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.1
 
 
 class Unreachable(Exception):
@@ -88,18 +90,41 @@ def first_offsets(client: Consumer, topic: str, partitions: int) -> dict[int, in
 
 
 def _watermarks(client: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    low, high = client.get_watermark_offsets(TopicPartition(topic, partition), timeout=REACH_SECONDS)
-    return low, high
+    """Raises Unreachable. A partition may have no leader yet just after its topic was created."""
+    deadline = time.monotonic() + REACH_SECONDS
+    while True:
+        try:
+            low, high = client.get_watermark_offsets(TopicPartition(topic, partition), timeout=REACH_SECONDS)
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise Unreachable(f"partition {partition} of {topic} does not answer: {error.args[0].str()}") from error
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return low, high
 
 
 def assign_from(client: Consumer, topic: str, offsets: dict[int, int]) -> None:
     """Start reading each partition at its offset."""
-    client.assign([TopicPartition(topic, partition, offset) for partition, offset in offsets.items()])
+    client.assign(positions(topic, offsets))
+
+
+def positions(topic: str, offsets: dict[int, int]) -> list[TopicPartition]:
+    """The offsets of one topic's partitions as librdkafka wants them."""
+    return [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
 
 
 def from_beginning(partitions: int) -> dict[int, int]:
     """Offsets for `assign_from`: everything the broker still has."""
     return dict.fromkeys(range(partitions), OFFSET_BEGINNING)
+
+
+def arrived(client: Consumer, most: int, seconds: float) -> list[Message]:
+    """What has arrived, `most` at most; waits up to `seconds` for the first record and for no other.
+
+    `Consumer.consume` alone would sit out its whole timeout unless it can fill the batch.
+    """
+    first = client.poll(seconds)
+    return [] if first is None else [first, *client.consume(most - 1, 0)]
 
 
 def value_of(message: Message) -> bytes:

@@ -84,7 +84,7 @@ class DecisionWatch:
     def _read_until_stopped(self) -> None:
         try:
             while not self._stopping.is_set():
-                batch = self._consumer.consume(_BATCH, 0.05)
+                batch = clients.arrived(self._consumer, _BATCH, 0.05)
                 seen_ns = time.monotonic_ns() - self._start_ns
                 for message in batch:
                     self._take(message, seen_ns)

@@ -69,7 +69,7 @@ class _Opener:
     def take_answers(self) -> int:
         """Wait a moment for answers and count those to our openings; raises NotOpened for a rejection."""
         before = self.opened
-        for message in self._consumer.consume(500, 0.05):
+        for message in clients.arrived(self._consumer, 500, 0.05):
             update = orjson.loads(clients.value_of(message))
             if update["message_id"] not in self._waiting:
                 continue

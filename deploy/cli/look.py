@@ -86,7 +86,7 @@ def _following(bootstrap: str, topic: str, from_beginning: bool) -> Iterator[Mes
         offsets = beginning if from_beginning else clients.end_offsets(client, topic, partitions)
         clients.assign_from(client, topic, offsets)
         while True:
-            for message in client.consume(500, 0.2):
+            for message in clients.arrived(client, 500, 0.2):
                 clients.value_of(message)  # raises for a consumer error
                 yield message
     finally:

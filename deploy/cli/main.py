@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -62,6 +63,7 @@ def build() -> typer.Typer:
 def main() -> None:
     """Entry point of the `otb` script. SIGTERM ends like Ctrl-C does: children first."""
     signal.signal(signal.SIGTERM, _terminated)
+    logging.getLogger().addHandler(logging.NullHandler())  # one line per failure; `otb worker` and `otb sink` do log
     build()()
 
 
