@@ -1,9 +1,10 @@
 """Posts a batch of records and moves the offsets, in one PostgreSQL transaction.
 
 The order of a write, each step below a function of its own:
-  1. decode: what cannot be posted is set aside, repeats within the batch are dropped
+  1. decode: what cannot be posted is set aside
   2. lock the offset rows and compare them with what this sink last saw: a sink that lost its partitions stops here
-  3. copy the entries into a temporary table, then post them with one statement that skips what is already there
+  3. copy the entries into a temporary table, then post them with one statement that skips what is already there and,
+     of several with the same key, takes the first
   4. an entry that was skipped but differs from the one in the ledger is a conflict
   5. make the dead letters durable
   6. move the offsets, commit
@@ -44,22 +45,27 @@ WITH batch AS (
 ), entries AS (
     INSERT INTO public.journal_entries (account_id, sequence, entry_type, cause, currency, effective_at, digest,
                                         source_partition, source_offset, posting_count)
-    SELECT account_id, sequence, entry_type, cause, currency, effective_at, digest,
+    SELECT DISTINCT ON (account_id, sequence)
+           account_id, sequence, entry_type, cause, currency, effective_at, digest,
            source_partition, source_offset, cardinality(amounts)
-      FROM batch ORDER BY account_id, sequence
+      FROM batch ORDER BY account_id, sequence, ordinal
     ON CONFLICT (account_id, sequence) DO NOTHING
-    RETURNING account_id, sequence
+    RETURNING source_partition, source_offset
 ), lines AS (
     INSERT INTO public.postings (account_id, sequence, line, ledger_account, currency, amount)
     SELECT b.account_id, b.sequence, p.line, p.ledger_account, b.currency, p.amount
-      FROM entries JOIN batch b USING (account_id, sequence)
+      FROM entries JOIN batch b USING (source_partition, source_offset)
      CROSS JOIN LATERAL unnest(b.ledger_accounts, b.amounts) WITH ORDINALITY AS p (ledger_account, amount, line)
 )
 SELECT count(*) FROM entries"""
 
+# Lateral: one look-up by key for each staged entry, where a hash join would read the whole journal.
 _CONFLICTS: Final = """
 SELECT s.ordinal, j.source_partition, j.source_offset
-  FROM staged_entries s JOIN public.journal_entries j USING (account_id, sequence)
+  FROM staged_entries s
+ CROSS JOIN LATERAL (
+       SELECT e.digest, e.source_partition, e.source_offset FROM public.journal_entries e
+        WHERE e.account_id = s.account_id AND e.sequence = s.sequence OFFSET 0) j
  WHERE s.ordinal >= $1 AND s.ordinal < $2 AND j.digest <> s.digest
  ORDER BY s.ordinal"""
 
@@ -108,12 +114,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The entries of a batch, each key once, beside the records they came from; and everything else."""
+    """The entries of a batch beside the records they came from, and the records that are none."""
 
     entries: list[Entry]
     records: list[SourceRecord]
     rejections: list[Rejection]
-    duplicates: int
 
 
 async def create_staging(connection: Connection) -> None:
@@ -122,24 +127,17 @@ async def create_staging(connection: Connection) -> None:
 
 
 def decode_all(records: Sequence[SourceRecord]) -> Decoded:
-    """Step 1. Of two records with the same key the first counts; the second is a duplicate or a conflict."""
-    decoded: dict[tuple[str, int], tuple[Entry, SourceRecord]] = {}
-    rejections: list[Rejection] = []
-    duplicates = 0
+    """Step 1."""
+    decoded = Decoded([], [], [])
     for record in records:
         try:
             entry = decode(record.key, record.value)
         except Unpostable as cause:
-            rejections.append(Rejection(record, cause))
-            continue
-        first, source = decoded.setdefault((entry.account_id, entry.sequence), (entry, record))
-        if first is entry:
-            continue
-        if first.digest == entry.digest:
-            duplicates += 1
+            decoded.rejections.append(Rejection(record, cause))
         else:
-            rejections.append(Rejection(record, conflict(entry, source.partition, source.offset)))
-    return Decoded([e for e, _ in decoded.values()], [r for _, r in decoded.values()], rejections, duplicates)
+            decoded.entries.append(entry)
+            decoded.records.append(record)
+    return decoded
 
 
 def conflict(entry: Entry, partition: int, offset: int) -> Unpostable:
@@ -188,7 +186,7 @@ class _Write:
         async with connection.transaction(isolation="read_committed"):
             if (done := await self._committed_before(connection)) is not None:
                 return done
-            outcome = Outcome(duplicates=self._decoded.duplicates, rejections=list(self._decoded.rejections))
+            outcome = Outcome(rejections=list(self._decoded.rejections))
             await self._post(connection, 0, len(self._decoded.entries), outcome)
             await self._keep(outcome.rejections)
             await self._move_offsets(connection)

@@ -63,7 +63,7 @@ END $$;
 
 CREATE FUNCTION public.refuse_entry_without_postings() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SET enable_nestloop = on SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     bare record;
 BEGIN
@@ -82,7 +82,7 @@ END $$;
 -- Counts all postings of every entry touched, so that nothing can be added to a complete entry later.
 CREATE FUNCTION public.refuse_unbalanced_postings() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SET enable_nestloop = on SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     bad record;
 BEGIN
