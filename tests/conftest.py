@@ -19,7 +19,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from agents.settings import Settings
-from deploy.embedded import servers
+from deploy.embedded import EmbeddedError, servers
 from deploy.embedded.kafka import Broker, Node, obtain_jars
 from deploy.embedded.ports import ReservedPort
 from tests.containers import docker_answers, kafka_container, postgres_container
@@ -72,7 +72,10 @@ def shared_servers(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
             kafka = settings.kafka or stack.enter_context(kafka_container())
             postgres = settings.postgres_dsn or stack.enter_context(postgres_container())
             settings = settings.model_copy(update={"kafka": kafka, "postgres_dsn": postgres})
-        run = stack.enter_context(servers(settings, print))
+        try:
+            run = stack.enter_context(servers(settings, print))
+        except EmbeddedError as error:
+            pytest.fail(f"the tests need their servers: {error}", pytrace=False)
         yield run.kafka, run.postgres_dsn
 
 

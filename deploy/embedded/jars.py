@@ -95,12 +95,18 @@ def _fetch(jar: Jar, scratch: Path, folder: Path) -> Jar:
         path = Path(artifact.resolve())
     except (RuntimeError, OSError) as error:
         raise StartError(
-            f"cannot fetch {jar.file_name} ({type(error).__name__}); set OTB_KAFKA to use a broker of yours"
+            f"cannot fetch {jar.file_name}: {_cause(error)}; or set OTB_KAFKA to a broker of yours"
         ) from error
     if sha256(path) != jar.sha256:
         raise StartError(f"{jar.file_name} is not the file that {LOCK.name} pins: its SHA-256 is {sha256(path)}")
     path.replace(folder / jar.file_name)
     return jar
+
+
+def _cause(error: Exception) -> str:
+    if type(error).__name__ == "SSLError":  # one of requests', which is not imported here
+        return "the package host's certificate is not trusted (REQUESTS_CA_BUNDLE=FILE names further authorities)"
+    return f"the package host does not have or give it ({type(error).__name__})"
 
 
 def resolve(roots: Iterable[str]) -> list[Jar]:

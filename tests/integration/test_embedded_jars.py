@@ -53,7 +53,7 @@ def test_a_jar_that_cannot_be_had_is_one_clear_line(
     tmp_path: Path, small: Jar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    with pytest.raises(StartError, match=f"cannot fetch {small.file_name} .*OTB_KAFKA") as caught:
+    with pytest.raises(StartError, match=f"cannot fetch {small.file_name}: .*OTB_KAFKA") as caught:
         obtain([small], tmp_path, print)
     assert "\n" not in str(caught.value)
 
