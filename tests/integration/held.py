@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -25,6 +25,7 @@ class Holder:
 
     def __init__(self, home: Path, addresses: Mapping[str, str], prefix: tuple[str, ...] = ()) -> None:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("OTB_")}
+        self.servers: list[Server] = []
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "tests.integration.hold_servers"],
             cwd=REPOSITORY,
@@ -41,6 +42,7 @@ class Holder:
         assert folder, "the holder ended before its servers were up (its messages are above)"
         run = read(Path(folder))
         assert run is not None
+        self.servers = run.servers
         return run
 
     def interrupt(self) -> int:
@@ -58,8 +60,16 @@ def holder(home: Path, addresses: Mapping[str, str] | None = None, prefix: tuple
         if held.process.poll() is None:
             held.process.kill()
         held.process.wait()
+        for server in held.servers:  # none, unless what is tested here is broken
+            _end(server)
         if held.process.stdout:
             held.process.stdout.close()
+
+
+def _end(server: Server) -> None:
+    with suppress(psutil.Error):
+        if is_running(server):
+            psutil.Process(server.pid).kill()
 
 
 def is_running(server: Server) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from agents.settings import Settings
+from deploy import embedded
 from deploy.embedded import NoRunError, servers
 from deploy.embedded.discovery import current_run
 from deploy.embedded.process import Command, kill, spawn
@@ -87,6 +90,28 @@ def test_killed_while_starting_leaves_nothing_that_blocks(home: Path) -> None:
     with servers(Settings(kafka=ELSEWHERE, postgres_dsn=None, home=home), print) as run:
         assert list((home / "runs").glob("*/")) == [run.folder]
     assert not started[0].exists()
+
+
+@pytest.mark.parametrize("user", ["-", "no-such-account"])
+def test_a_server_whose_parent_is_gone_never_begins(tmp_path: Path, user: str) -> None:
+    """Between our fork and the kernel's promise the parent may die; an account that is missing is one clear line."""
+    launcher, mark = Path(embedded.__file__).with_name("launch.py"), tmp_path / "mark"
+    wrong_parent = str(os.getppid())
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(launcher),
+        wrong_parent,
+        "9",
+        user,
+        shutil.which("touch") or "",
+        str(mark),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == (0 if user == "-" else 1)
+    assert not mark.exists()
 
 
 def test_leftover_servers_are_ended_by_the_next_start(tmp_path: Path) -> None:
