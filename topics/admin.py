@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any, Final
+
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from topics.declarations import ALL, TopicSpec
+
+
+LEADER_TRIES: Final = 100
+LEADER_WAIT_S: Final = 0.1
 
 
 class PartitionMismatch(RuntimeError):
@@ -25,8 +32,8 @@ def changelog(app_id: str) -> TopicSpec:
     )
 
 
-async def ensure_topics(bootstrap: str, app_id: str, partitions: int, replication: int) -> None:
-    """Create what is missing; raises PartitionMismatch naming the first topic that does not fit."""
+async def ensure_topics(bootstrap: str, app_id: str, partitions: int, replication: int) -> str:
+    """Create what is missing; the cluster's id. Raises PartitionMismatch naming the first topic that does not fit."""
     specs = [*ALL, changelog(app_id)]
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
@@ -37,10 +44,22 @@ async def ensure_topics(bootstrap: str, app_id: str, partitions: int, replicatio
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
                 raise error(f"topic {name}: {rest[0] if rest else ''}")
-        for topic in await admin.describe_topics([spec.name for spec in specs]):
-            if topic["error_code"] == 0 and len(topic["partitions"]) != partitions:
-                raise PartitionMismatch(
-                    f"topic {topic['topic']} has {len(topic['partitions'])} partitions, OTB_PARTITIONS says {partitions}"
-                )
+        for topic in await _described(admin, [spec.name for spec in specs]):
+            found = len(topic["partitions"])
+            if found != partitions:
+                raise PartitionMismatch(f"topic {topic['topic']} has {found} partitions, OTB_PARTITIONS says {partitions}")
+        cluster_id: str = (await admin.describe_cluster())["cluster_id"]
+        return cluster_id
     finally:
         await admin.close()
+
+
+async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> list[dict[str, Any]]:
+    """The topics once every partition has a leader; raises TimeoutError naming one that gets none."""
+    for _ in range(LEADER_TRIES):
+        topics: list[dict[str, Any]] = await admin.describe_topics(names)
+        leaderless = [t["topic"] for t in topics if t["error_code"] or any(p["leader"] < 0 for p in t["partitions"])]
+        if not leaderless:
+            return topics
+        await asyncio.sleep(LEADER_WAIT_S)
+    raise TimeoutError(f"topic {leaderless[0]} has partitions without a leader")
