@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,14 +12,13 @@ import orjson
 from agents.settings import Settings
 from deploy import accounting, embedded, reading
 from deploy.embedded import Run
-from deploy.engine import Engine, engine, engine_settings
+from deploy.engine import Engine, create_topics, engine, engine_settings
 from loadtest import clients
 from loadtest.openloop import Progress
 from loadtest.result import LoadResult
 from loadtest.simulation import Simulation, simulate
 from sinks.ledger import reports
 from sinks.ledger.reconciliation import Difference
-from topics.admin import ensure_topics
 from topics.declarations import DEAD_LETTERS
 
 SIMULATION: Final = Simulation(rate=500, seconds=30, accounts=1000, warmup=2)
@@ -81,7 +79,7 @@ def demonstrate(
     """Start everything, play, check, stop everything. Raises what the parts raise when one of them breaks."""
     with embedded.servers(settings, say, keep=keep) as run:
         say("creating topics")
-        asyncio.run(ensure_topics(run.kafka, settings.app_id, settings.partitions, settings.replication))
+        create_topics(settings, run.kafka)
         with engine(settings, run, say) as processes:
             seen = _play(settings, run, processes, say, count)
             say("stopping worker and sink")

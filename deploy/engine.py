@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Final
 from agents.settings import Settings
 from deploy.embedded import Run
 from deploy.supervisor import Child, child
+from loadtest import clients
+from topics.admin import ensure_topics
 
 READY_SECONDS: Final = 90.0
 
@@ -42,6 +45,12 @@ def engine_settings(settings: Settings, run: Run) -> Settings:
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as environment variables of a child process."""
     return {f"OTB_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None}
+
+
+def create_topics(settings: Settings, kafka: str) -> None:
+    """Create what is missing on the cluster; raises Unreachable, or PartitionMismatch."""
+    clients.require(kafka)
+    asyncio.run(ensure_topics(kafka, settings.app_id, settings.partitions, settings.replication))
 
 
 def sink_command() -> list[str]:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 
-REACH_SECONDS: Final = 10.0
+REACH_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.1
 
 
@@ -69,6 +69,15 @@ def reach(client: Consumer | Producer, bootstrap: str) -> dict[str, int]:
     except KafkaException as error:
         raise Unreachable(f"no Kafka broker answers at {bootstrap}: {error.args[0].str()}") from error
     return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def require(bootstrap: str) -> None:
+    """Raise Unreachable unless a broker answers now: other clients would try for ever."""
+    client = reader(bootstrap)
+    try:
+        reach(client, bootstrap)
+    finally:
+        client.close()
 
 
 def partitions_of(client: Consumer | Producer, topic: str, bootstrap: str) -> int:

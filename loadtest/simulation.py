@@ -24,7 +24,7 @@ MOST_PER_DAY: Final = 1000.0
 _CURRENCY: Final = "USD"
 _MARGIN: Final = 1.1
 _MINUTE_MS: Final = 60_000
-_ATTEMPTS: Final = 6
+_ATTEMPTS: Final = 10
 
 
 class TooFewAccounts(ValueError):
@@ -100,7 +100,7 @@ def prepare(  # noqa: PLR0913, PLR0917
     total = plan.schedule.total
     span = span_of(total, plan.accounts)
     start_ms = now_ms - round(span.days * DAY_MS * _MARGIN) - _MINUTE_MS
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         traffic = Traffic(plan.seed, plan.accounts, run_id, _CURRENCY, start_ms, span.per_account_day)
         clock = _LastTime(start_ms)
         groups = islice(grouped(clock.watch(traffic.stream()), partitions), total)
@@ -108,8 +108,9 @@ def prepare(  # noqa: PLR0913, PLR0917
         spool.extend(groups, lambda done: on_progress("messages prepared", done, total))
         if clock.last_ms <= now_ms:
             return traffic
-        # The hour of the day stretches or shortens a span; start earlier by what was too late, and more.
-        start_ms -= round((clock.last_ms - now_ms) * _MARGIN) + _MINUTE_MS
+        # Nights are slow, so a short span may not fit. Start earlier by what was too late, and each time by more: the
+        # evening before is busy.
+        start_ms -= (clock.last_ms - now_ms + _MINUTE_MS) * 2**attempt
     raise AssertionError(f"{total} requests of {plan.accounts} accounts do not fit before {now_ms}")
 
 

@@ -16,11 +16,10 @@ from deploy.cli import environment
 from deploy.cli.failures import EXIT_INTERRUPTED
 from deploy.cli.output import Reporter, print_json, results
 from deploy.embedded import Run
-from deploy.engine import Engine, engine
+from deploy.engine import Engine, create_topics, engine
 from deploy.supervisor import watch
 from loadtest import clients
 from sinks.ledger.service import LedgerSink
-from topics.admin import ensure_topics
 
 
 def register(app: typer.Typer) -> None:
@@ -64,7 +63,7 @@ def worker() -> None:
     from agents.app import run as run_worker  # noqa: PLC0415  (the engine takes a second to import)
 
     settings, _run = environment.connected(environment.settings())
-    _reach(str(settings.kafka))
+    clients.require(str(settings.kafka))
     _log_to_stderr()
     run_worker(settings)
 
@@ -72,16 +71,11 @@ def worker() -> None:
 def sink() -> None:
     """Run one ledger sink until Ctrl-C, on the servers of `otb up` or those in the settings."""
     settings, _run = environment.connected(environment.settings())
-    _reach(str(settings.kafka))
+    clients.require(str(settings.kafka))
     _log_to_stderr()
     interrupted = asyncio.run(_run_sink(settings))
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
-
-
-def create_topics(settings: Settings, kafka: str) -> None:
-    """Create what is missing; raises PartitionMismatch."""
-    asyncio.run(ensure_topics(kafka, settings.app_id, settings.partitions, settings.replication))
 
 
 async def _run_sink(settings: Settings) -> bool:
@@ -133,15 +127,6 @@ def _addresses(run: Run, processes: Engine) -> dict[str, str | int]:
         addresses[f"{child.name}_metrics"] = child.announced("metrics") or ""
         addresses[f"{child.name}_pid"] = child.pid
     return addresses | {"logs": str(run.folder)}
-
-
-def _reach(kafka: str) -> None:
-    """Raise Unreachable rather than let a client try for ever."""
-    client = clients.reader(kafka)
-    try:
-        clients.reach(client, kafka)
-    finally:
-        client.close()
 
 
 def _log_to_stderr() -> None:
