@@ -61,6 +61,15 @@ def ask(dsn: str, question: Callable[[Connection], Awaitable[T]]) -> T:
         raise
 
 
+def require(dsn: str) -> None:
+    """Raise LedgerError unless PostgreSQL answers."""
+    ask(dsn, _hello)
+
+
+async def _hello(connection: Connection) -> None:
+    await connection.execute("SELECT 1")
+
+
 async def balance_and_counts(connection: Connection) -> tuple[reports.TrialBalance, reports.Counts]:
     """Both of the same moment."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):

@@ -12,7 +12,7 @@ import orjson
 from agents.settings import Settings
 from deploy import accounting, embedded, reading
 from deploy.embedded import Run
-from deploy.engine import Engine, create_topics, engine, engine_settings
+from deploy.engine import Engine, create_topics, engine, engine_settings, require_given_servers
 from loadtest import clients
 from loadtest.openloop import Progress
 from loadtest.result import LoadResult
@@ -77,6 +77,7 @@ def demonstrate(
     settings: Settings, say: Callable[[str], None], count: Progress, *, keep: bool = False
 ) -> Demonstration:
     """Start everything, play, check, stop everything. Raises what the parts raise when one of them breaks."""
+    require_given_servers(settings)
     with embedded.servers(settings, say, keep=keep) as run:
         say("creating topics")
         create_topics(settings, run.kafka)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from agents.settings import Settings
+from deploy import accounting
 from deploy.embedded import Run
 from deploy.supervisor import Child, child
 from loadtest import clients
@@ -47,9 +48,16 @@ def environment(settings: Settings) -> dict[str, str]:
     return {f"OTB_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None}
 
 
+def require_given_servers(settings: Settings) -> None:
+    """Raise Unreachable or LedgerError when a server named in the settings does not answer, before anything starts."""
+    if settings.kafka:
+        clients.require(settings.kafka)
+    if settings.postgres_dsn:
+        accounting.require(settings.postgres_dsn)
+
+
 def create_topics(settings: Settings, kafka: str) -> None:
-    """Create what is missing on the cluster; raises Unreachable, or PartitionMismatch."""
-    clients.require(kafka)
+    """Create what is missing on the cluster; raises PartitionMismatch."""
     asyncio.run(ensure_topics(kafka, settings.app_id, settings.partitions, settings.replication))
 
 

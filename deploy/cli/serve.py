@@ -16,7 +16,7 @@ from deploy.cli import environment
 from deploy.cli.failures import EXIT_INTERRUPTED
 from deploy.cli.output import Reporter, print_json, results
 from deploy.embedded import Run
-from deploy.engine import Engine, create_topics, engine
+from deploy.engine import Engine, create_topics, engine, require_given_servers
 from deploy.supervisor import watch
 from loadtest import clients
 from sinks.ledger.service import LedgerSink
@@ -39,6 +39,7 @@ def up(
     """
     settings = environment.settings()
     reporter = Reporter()
+    require_given_servers(settings)
     with embedded.servers(settings, reporter.say, keep=keep) as run:
         create_topics(settings, run.kafka)
         with engine(settings, run, reporter.say) as processes:

@@ -1,13 +1,14 @@
 """`python -m tests.integration.echo_engine KAFKA [PER_SECOND] [SKIP]`: answers like the engine, without deciding.
 
 Stands in for the engine in tests of the load generator only. PER_SECOND limits how many requests it answers (0: no
-limit); every SKIPth request is never answered (0: none). Every tenth answer is given twice, as a replay would be.
+limit); about one in SKIP requests is never answered (0: none). Every tenth answer is given twice, as a replay would be.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+import zlib
 
 import orjson
 from confluent_kafka import Producer
@@ -51,7 +52,7 @@ class Echo:
 
     def _decide(self, partition: int, request: dict[str, object]) -> None:
         self._requests += 1
-        if self._skip and self._requests % self._skip == 0:
+        if is_skipped(str(request["network_reference"]), self._skip):
             return
         if self._per_second:
             time.sleep(1 / self._per_second)
@@ -67,6 +68,11 @@ class Echo:
 
     def _send(self, topic: str, partition: int, content: dict[str, object]) -> None:
         self._producer.produce(topic, orjson.dumps(content), partition=partition)
+
+
+def is_skipped(reference: str, skip: int) -> bool:
+    """Whether a request is never answered, however often it is repeated."""
+    return bool(skip) and zlib.crc32(reference.encode()) % skip == 0
 
 
 if __name__ == "__main__":
