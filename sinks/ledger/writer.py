@@ -31,7 +31,10 @@ log = logging.getLogger(__name__)
 MAX_REFUSALS: Final = 10
 """More entries refused by the database in one batch than this point to its schema, not to the entries."""
 
-_CREATE_STAGING: Final = """
+# No nested loops: the session keeps the plan it made for a batch of three, and would join a batch of 5,000 with itself
+# row by row (measured: 4.7 s instead of 0.2 s).
+_PREPARE_SESSION: Final = """
+SET enable_nestloop = off;
 CREATE TEMPORARY TABLE staged_entries (
     ordinal integer, source_partition integer, source_offset bigint,
     account_id text, sequence bigint, entry_type text, cause text, currency text, effective_at timestamptz,
@@ -123,7 +126,7 @@ class Decoded:
 
 async def create_staging(connection: Connection) -> None:
     """What a session needs before LedgerWriter may use it."""
-    await connection.execute(_CREATE_STAGING)
+    await connection.execute(_PREPARE_SESSION)
 
 
 def decode_all(records: Sequence[SourceRecord]) -> Decoded:
