@@ -118,11 +118,20 @@ def explain(base: float, trees: Sequence[Tree], honest: Matrix) -> Explained:
         max((sum(map(abs, parts.values())) for parts in shares.values()), default=0.0) for shares in raw
     )
     step = 2.0 ** (ceil(log2(largest)) + 1 - _FLOAT32_BITS)
-    shares = tuple(
-        {leaf: {feature: round(part / step) * step for feature, part in parts.items()} for leaf, parts in tree.items()}
-        for tree in raw
-    )
-    return Explained(round(intercept / step) * step, tuple(trees), shares, np.median(honest, axis=0).astype(np.float32))
+    shares = tuple({leaf: _rounded(parts, step) for leaf, parts in tree.items()} for tree in raw)
+    neutral = np.median(honest, axis=0).astype(np.float32)
+    return Explained(round(intercept / step) * step, tuple(trees), shares, neutral)
+
+
+def _rounded(parts: dict[int, float], step: float) -> dict[int, float]:
+    """Multiples of `step` whose sum is the rounded sum: the last share takes what rounding the others left."""
+    rounded: dict[int, float] = {}
+    exact = given = 0.0
+    for feature, part in parts.items():
+        exact += part
+        rounded[feature] = round((exact - given) / step) * step
+        given += rounded[feature]
+    return rounded
 
 
 def _expected(tree: Tree, honest: Matrix) -> Doubles:

@@ -10,6 +10,7 @@ at the highest recall is exactly CUT. A score orders requests; it is a probabili
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
 from typing import Any, Final
@@ -27,8 +28,11 @@ CUT: Final = 900_000
 """Parts per million; the engine's default `fraud_cut_ppm`."""
 PRECISION: Final = 0.88
 """Asked on the calibration part, so that unseen traffic stays above 0.8."""
-HONEST_SHARE: Final = 10
+HONEST_SHARE: Final = 4
 """One in this many honest rows trains; all fraudulent ones do."""
+
+ROUNDS: Final = 100
+"""Trees."""
 
 _CUT_LOGIT: Final = log(CUT / (1_000_000 - CUT))
 
@@ -65,7 +69,7 @@ def split(table: Table) -> Parts:
     )
 
 
-def fit(parts: Parts, seed: int, rounds: int = 200) -> Fitted:
+def fit(parts: Parts, seed: int, progress: Callable[[float], None] = lambda _: None, rounds: int = ROUNDS) -> Fitted:
     """Train and anchor; the same parts and seed give the same model. ValueError when a part holds too little fraud."""
     for name, part in (("training", parts.train), ("calibration", parts.calibrate)):
         if part.fraud.sum() < 20:
@@ -73,10 +77,10 @@ def fit(parts: Parts, seed: int, rounds: int = 200) -> Fitted:
     train = parts.train
     kept = train.fraud | (np.random.default_rng(seed).integers(0, HONEST_SHARE, len(train.fraud)) == 0)
     source = GradientBoostingClassifier(
-        n_estimators=rounds, max_depth=3, learning_rate=0.12, min_samples_leaf=30, subsample=0.6, max_features=0.4,
+        n_estimators=rounds, max_depth=4, learning_rate=0.12, min_samples_leaf=50, subsample=0.6, max_features=0.4,
         random_state=seed,
     )  # fmt: skip
-    source.fit(train.matrix[kept], train.fraud[kept])
+    source.fit(train.matrix[kept], train.fraud[kept], monitor=lambda done, *_: progress((done + 1) / rounds))
     shift = _CUT_LOGIT - operating_point(source.decision_function(parts.calibrate.matrix), parts.calibrate.fraud)
     honest = train.matrix[kept & ~train.fraud]
     base, trees = read_trees(source, WIDTH)

@@ -42,7 +42,8 @@ class Table:
     @property
     def fraud(self) -> npt.NDArray[np.bool_]:
         """True for fraudulent rows."""
-        return self.pattern != HONEST
+        mask: npt.NDArray[np.bool_] = self.pattern != HONEST
+        return mask
 
     def where(self, rows: npt.NDArray[np.bool_]) -> Table:
         """The rows selected by a mask."""
@@ -59,7 +60,7 @@ def replay(traffic: Traffic, days: int, progress: Callable[[float], None] = lamb
     span = days * DAY_MS
     for count, labelled in enumerate(traffic.stream()):
         message = labelled.message
-        age = message.transmitted_at - traffic.start_ms
+        age = message.transmitted_at - traffic.plan.start_ms
         if age >= span:
             break
         if count % 20_000 == 0:

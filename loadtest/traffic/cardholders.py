@@ -50,28 +50,38 @@ class Cardholder:
     pays: float  # share of the debt in a usual payment
 
 
-def cardholders(seed: int, count: int, run: str, start_ms: int, per_day: float, world: World) -> list[Cardholder]:
-    """The `count` cardholders of a run; habits depend on the seed, identifiers on the run."""
-    rng = Random(f"cardholders/{seed}")
-    activities = [rng.lognormvariate(0.0, 0.55) for _ in range(count)]
-    mean = sum(activities) / count
-    return [_draw(rng, n, run, start_ms, activities[n] / mean, per_day, world) for n in range(count)]
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run asks for; the arguments of `Traffic`."""
+
+    seed: int
+    accounts: int
+    run: str
+    currency: str
+    start_ms: int
+    per_day: float  # requests per account
 
 
-def _draw(  # noqa: PLR0913
-    rng: Random, number: int, run: str, start_ms: int, activity: float, per_day: float, world: World
-) -> Cardholder:
+def cardholders(plan: Plan, world: World) -> list[Cardholder]:
+    """The cardholders of a run; habits depend on the seed, identifiers on the run."""
+    rng = Random(f"cardholders/{plan.seed}")  # noqa: S311 (a simulation, to be repeated)
+    activities = [rng.lognormvariate(0.0, 0.55) for _ in range(plan.accounts)]
+    mean = sum(activities) / plan.accounts
+    return [_draw(rng, plan, world, number, activity / mean) for number, activity in enumerate(activities)]
+
+
+def _draw(rng: Random, plan: Plan, world: World, number: int, activity: float) -> Cardholder:
     home = rng.choices([c for c, _ in HOMES], [share for _, share in HOMES])[0]
     level = rng.lognormvariate(-0.1, 0.45)
     expired = number % 1000 == 500
-    monthly = MEAN_AMOUNT * level * activity * per_day * 30
+    monthly = MEAN_AMOUNT * level * activity * plan.per_day * 30
     return Cardholder(
         number=number,
-        account_id=f"{run}-{number:06d}",
-        card_token=f"{run}-card-{number:06d}",
-        card_expiry=_month(start_ms, -2 if expired else rng.randint(4, 48)),
+        account_id=f"{plan.run}-{number:06d}",
+        card_token=f"{plan.run}-card-{number:06d}",
+        card_expiry=_month(plan.start_ms, -2 if expired else rng.randint(4, 48)),
         card_expired=expired,
-        old_expiry=_month(start_ms, -rng.randint(3, 12)),
+        old_expiry=_month(plan.start_ms, -rng.randint(3, 12)),
         home=home,
         credit_limit=max(1, round(monthly * rng.uniform(1.0, 3.0) / 50_000)) * 50_000,
         level=level,

@@ -81,8 +81,9 @@ HOMES: Final = tuple((country, share) for country, share, _, _ in _COUNTRIES if 
 UTC_OFFSET_HOURS: Final = {country: offset for country, _, offset, _ in _COUNTRIES}
 
 _FIRST: Final = (
-    "Harbor", "Maple", "Granite", "Sunny", "Old Mill", "Silver", "Northern", "Corner", "Café Été", "Golden", "Riverside",
-    "Union", "Lucky", "Blue Door", "Highland", "Prairie", "Summit", "Orchard", "Zürich", "Bright", "Cedar", "Juniper",
+    "Harbor", "Maple", "Granite", "Sunny", "Old Mill", "Silver", "Northern", "Corner", "Café Été", "Golden",
+    "Riverside", "Union", "Lucky", "Blue Door", "Highland", "Prairie", "Summit", "Orchard", "Zürich", "Bright",
+    "Cedar", "Juniper",
 )  # fmt: skip
 
 
@@ -102,7 +103,7 @@ class World:
     """All merchants of a seed; `shops[country][category]` lists them, the popular ones first."""
 
     def __init__(self, seed: int) -> None:
-        rng = Random(f"merchants/{seed}")
+        rng = Random(f"merchants/{seed}")  # noqa: S311 (a simulation, to be repeated)
         self.shops: dict[str, list[list[Merchant]]] = {}
         number = 0
         for country, _, _, per_category in _COUNTRIES:

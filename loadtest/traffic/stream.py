@@ -22,7 +22,7 @@ from heapq import heapify, heappop, heappush
 from random import Random
 from typing import Final
 
-from loadtest.traffic.cardholders import DAY_MS, HOUR_MS, Cardholder, Rhythm, cardholders
+from loadtest.traffic.cardholders import DAY_MS, HOUR_MS, Cardholder, Plan, Rhythm, cardholders
 from loadtest.traffic.fraud import FRAUD_SHARE, PATTERNS, SHARES, Charge, campaign, campaign_size
 from loadtest.traffic.merchants import (
     CATEGORIES,
@@ -54,6 +54,7 @@ _FLAWED: Final = 0.002
 _RETRIED: Final = 0.005
 _REVERSED: Final = 0.02
 _PRESENTED: Final = 0.92
+_FRAUD_PRESENTED: Final = 0.3
 _TRAVEL: Final = 0.003  # a purchase that is the first of a journey abroad
 _FOREIGN_SHOP: Final = 0.06  # online purchases at a merchant abroad
 
@@ -80,7 +81,7 @@ class Traffic:
     Raises ValueError naming the argument that makes no sense.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(  # noqa: PLR0913, PLR0917
         self,
         seed: int,
         accounts: int,
@@ -96,17 +97,17 @@ class Traffic:
         if not 1 <= len(run) <= 32:
             raise ValueError("run must have 1 to 32 characters")
         exponent(currency)  # unknown currency: raises
-        self.seed, self.run, self.currency, self.start_ms = seed, run, currency, start_ms
-        self.per_day = authorizations_per_account_day
+        self.plan = Plan(seed, accounts, run, currency, start_ms, authorizations_per_account_day)
         self.world = World(seed)
-        self.people = cardholders(seed, accounts, run, start_ms, self.per_day, self.world)
+        self.people = cardholders(self.plan, self.world)
 
     def openings(self) -> Iterator[AccountOpened]:
         """One opening per account, dated `start_ms`."""
+        plan = self.plan
         for person in self.people:
             yield AccountOpened(
-                "account-opened", 1, f"{self.run}-open-{person.number:06d}", person.account_id, person.card_token,
-                person.card_expiry, person.credit_limit, self.currency, person.home, self.start_ms,
+                "account-opened", 1, f"{plan.run}-open-{person.number:06d}", person.account_id, person.card_token,
+                person.card_expiry, person.credit_limit, plan.currency, person.home, plan.start_ms,
             )  # fmt: skip
 
     def stream(self) -> Iterator[Labelled]:
@@ -129,9 +130,10 @@ class _Account:
 
 class _Stream:
     def __init__(self, traffic: Traffic) -> None:
-        self._rng = Random(f"stream/{traffic.seed}")
-        self._run = traffic.run
-        self._currency = traffic.currency
+        plan = traffic.plan
+        self._rng = Random(f"stream/{plan.seed}")  # noqa: S311 (a simulation, to be repeated)
+        self._run = plan.run
+        self._currency = plan.currency
         self._world = traffic.world
         self._people = traffic.people
         self._victims = [person for person in self._people if not person.card_expired] or self._people
@@ -139,15 +141,15 @@ class _Stream:
         self._tables = [amount_table(i) for i in range(len(CATEGORIES))]
         self._sequence = 0
         # A week of activity carries 7 days of requests; what sprees, retries and fraud add is taken off.
-        regular = traffic.per_day * (1 - FRAUD_SHARE) / (1 + _RETRIED) * (1 - _SPREE)
+        regular = plan.per_day * (1 - FRAUD_SHARE) / (1 + _RETRIED) * (1 - _SPREE)
         self._weekly = regular * 7
         self._campaign_gap = {
             pattern: DAY_MS * campaign_size(pattern, len(self._people))
-            / (len(self._people) * traffic.per_day * FRAUD_SHARE * SHARES[pattern])
+            / (len(self._people) * plan.per_day * FRAUD_SHARE * SHARES[pattern])
             for pattern in PATTERNS
         }  # fmt: skip
-        self._accounts = [self._open(person, traffic.start_ms) for person in self._people]
-        self._heap = self._first_events(traffic.start_ms)
+        self._accounts = [self._open(person, plan.start_ms) for person in self._people]
+        self._heap = self._first_events(plan.start_ms)
 
     def _open(self, person: Cardholder, start_ms: int) -> _Account:
         local = start_ms + UTC_OFFSET_HOURS[person.home] * HOUR_MS
@@ -221,8 +223,9 @@ class _Stream:
             return Labelled(request, pattern=EXPIRED_CARD)
         if rng.random() < _FLAWED:
             return self._flawed(request, person)
-        self._follow_up(at, account, request, merchant, presented=_PRESENTED)
-        return Labelled(request)
+        truth = Labelled(request)
+        self._follow_up(account, truth, category, _PRESENTED)
+        return truth
 
     def _merchant(self, at: int, account: _Account, category: int, *, absent: bool) -> Merchant:
         rng, person = self._rng, account.person
@@ -272,19 +275,12 @@ class _Stream:
 
     # -- what follows a request --------------------------------------------------------------------------------------
 
-    def _follow_up(
-        self,
-        at: int,
-        account: _Account,
-        request: AuthorizationRequest,
-        merchant: Merchant,
-        *,
-        presented: float,
-        label: str | None = None,
-    ) -> None:
-        rng, fraud = self._rng, label is not None
+    def _follow_up(self, account: _Account, truth: Labelled, category: int, presented: float) -> None:
+        """Plan what the network and the merchant will still send about a request."""
+        request: AuthorizationRequest = truth.message  # type: ignore[assignment]
+        rng, at = self._rng, request.transmitted_at
         if rng.random() < _RETRIED:
-            self._push(at + rng.randint(1_000, 5_000), _READY, Labelled(request, fraud, label, retry=True))
+            self._push(at + rng.randint(1_000, 5_000), _READY, replace(truth, retry=True))
         if account.owed + request.amount > account.person.credit_limit:
             return  # believed declined
         fate = rng.random()
@@ -292,23 +288,21 @@ class _Stream:
             when = at + rng.randint(6_000, 600_000)
             message_id = f"{self._run}-r{self._next()}"
             undo = Reversal("reversal", 1, message_id, request.network_reference, request.account_id, when)
-            self._push(when, _READY, Labelled(undo, fraud, label))
+            self._push(when, _READY, replace(truth, message=undo))
         elif fate < _REVERSED + presented:
-            self._present(at, account, request, merchant, Labelled(request, fraud, label))
+            self._present(account, request, truth, category)
 
-    def _present(
-        self, at: int, account: _Account, request: AuthorizationRequest, merchant: Merchant, truth: Labelled
-    ) -> None:
+    def _present(self, account: _Account, request: AuthorizationRequest, truth: Labelled, category: int) -> None:
         rng = self._rng
-        kind = CATEGORIES[merchant.category]
+        kind = CATEGORIES[category]
         amount = request.amount
         draw = rng.random()
         if kind.tips and draw < 0.3:
             amount = amount * rng.randint(115, 120) // 100
         elif kind.preauthorized:
-            amount = max(int(self._tables[merchant.category][int(draw * STEPS)]), 500)
+            amount = max(min(int(self._tables[category][int(draw * STEPS)]), amount), 500)
         account.owed += amount
-        when = at + int(rng.uniform(2, 48) * HOUR_MS)
+        when = request.transmitted_at + int(rng.uniform(2, 48) * HOUR_MS)
         if amount >= 2 and rng.random() < 0.04:
             part = rng.randint(1, amount - 1)
             self._push_presentment(when, request, part, truth, final=False)
@@ -323,7 +317,7 @@ class _Stream:
             "presentment", 1, f"{self._run}-p{self._next()}", request.network_reference, request.account_id, amount,
             request.currency, request.merchant_id, request.merchant_name, request.mcc, final, when,
         )  # fmt: skip
-        self._push(when, _READY, Labelled(message, truth.fraud, truth.pattern))
+        self._push(when, _READY, replace(truth, message=message))
 
     # -- payments and fraud ------------------------------------------------------------------------------------------
 
@@ -350,6 +344,6 @@ class _Stream:
     def _charge(self, charge: Charge) -> Labelled:
         person = charge.cardholder
         request = self._request(charge.at, person, charge.merchant, charge.amount, charge.entry_mode)
-        account = self._accounts[person.number]
-        self._follow_up(charge.at, account, request, charge.merchant, presented=0.3, label=charge.pattern)
-        return Labelled(request, fraud=True, pattern=charge.pattern)
+        truth = Labelled(request, fraud=True, pattern=charge.pattern)
+        self._follow_up(self._accounts[person.number], truth, charge.merchant.category, _FRAUD_PRESENTED)
+        return truth

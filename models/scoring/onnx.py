@@ -111,7 +111,7 @@ def _checked_version(session: onnxruntime.InferenceSession, where: str) -> str:
             f"fraud model {where}: made for other features ({len(made_for)}, this program has {WIDTH}; "
             f"first difference: {differing[0]!r} instead of {differing[1]!r}); train it again"
         )
-    version = metadata.get("version", "")
+    version: str = metadata.get("version", "")
     if not 1 <= len(version) <= 32:
         raise UnusableModel(f"fraud model {where}: its metadata has no version")
     return version
