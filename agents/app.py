@@ -18,6 +18,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -69,7 +70,7 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     policy = Policy(settings.fraud_cut_ppm, settings.hold_days * DAY_MS)
     engine = Engine(
         lambda partition, key: table.rows.row(partition, key),
-        FraudModel.load(),
+        _fraud_model(settings),
         policy,
         settings.max_future_s * 1000,
         RoundRobin(lambda partition, after, limit: table.rows.scan(partition, after, limit)),
@@ -79,6 +80,12 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     worker = Worker(app, settings, decider, transactions, ClockTicker(settings.kafka), metrics, table)
     _listen(worker)
     return worker
+
+
+def _fraud_model(settings: Settings) -> FraudModel | None:
+    if settings.fraud_model == "none":
+        return None
+    return FraudModel.load() if settings.fraud_model == "packaged" else FraudModel.load(Path(settings.fraud_model))
 
 
 def _faust_app(settings: Settings, cluster_id: str) -> faust.App:
@@ -91,6 +98,7 @@ def _faust_app(settings: Settings, cluster_id: str) -> faust.App:
         store="rocksdb://",
         datadir=str(data),
         topic_partitions=settings.partitions,
+        table_standby_replicas=0,
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     ] = 10_000
     recovery_deadline_s: Annotated[int, Field(ge=5, description="recovery that takes longer ends the worker")] = 300
 
+    fraud_model: Annotated[str, Field(description="`packaged`, `none`, or the path of an ONNX model")] = "packaged"
     fraud_cut_ppm: Annotated[
         int, Field(ge=0, le=1_000_001, description="decline as suspected fraud at or above this score; 1000001: never")
     ] = 900_000

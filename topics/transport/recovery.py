@@ -8,6 +8,7 @@ every record handed out has been applied. A recovery that overruns its deadline 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any
 
 from faust.tables import TableManager
@@ -22,26 +23,56 @@ class RecoveryOverdue(RuntimeError):
     """The changelog could not be read to its end in time."""
 
 
-class MarkerAwareRecovery(Recovery):  # type: ignore[misc]
-    deadline_s: float = 300.0
+class MarkerAwareRecovery(Recovery):
+    """Decides itself when the tables are restored.
 
-    @Service.task  # type: ignore[untyped-decorator]
-    async def _skip_markers(self) -> None:
-        waited = 0.0
+    Faust's own answer, `need_recovery`, is False as well while the offsets of a new assignment are still unknown; asked
+    at that moment it ends a recovery that has not begun, and input is decided on half-empty tables.
+    """
+
+    deadline_s: float = 300.0
+    _positioned = False  # the partitions of this assignment have been sought to where the store ends
+
+    async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
+        self._positioned = False
+        await super().on_rebalance(*args, **kwargs)
+
+    async def _build_highwaters(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
+        if title == "active":
+            self._positioned = False
+        await super()._build_highwaters(consumer, tps, destination, title)
+
+    async def _seek_offsets(self, consumer: Any, tps: set[TP], offsets: Any, title: str) -> None:
+        await super()._seek_offsets(consumer, tps, offsets, title)
+        if title == "active":
+            self.signal_recovery_end.clear()
+            self._positioned = True
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        self._positioned = False
+        await super().on_recovery_completed(generation_id)
+
+    def need_recovery(self) -> bool:
+        return not self._positioned or super().need_recovery()
+
+    @Service.task
+    async def _watch(self) -> None:
+        """Signals the end again and again until it is heard: Faust clears the signal in a loop of its own."""
+        overdue_at = float("inf")
         while not self.should_stop:
             await self.sleep(POLL_S)
             if not self.in_recovery:
-                waited = 0.0
+                overdue_at = float("inf")
                 continue
-            waited += POLL_S
-            if waited > self.deadline_s:
+            now = monotonic()
+            overdue_at = min(overdue_at, now + self.deadline_s)
+            if now > overdue_at:
                 await self.app.crash(RecoveryOverdue(f"tables not restored after {self.deadline_s:.0f} s"))
                 return
-            await self._finish_partitions()
-            if self.in_recovery and not self.need_recovery():
-                self.flush_buffers()
-                self._set_recovery_ended()
-                self.signal_recovery_end.set()
+            if self._positioned:
+                await self._finish_partitions()
+                if not self.need_recovery():
+                    self.signal_recovery_end.set()
 
     async def _finish_partitions(self) -> None:
         behind = {

@@ -1,0 +1,209 @@
+"""The fenced transaction on a real broker: each test fails without the fix it is about (topics/transport/)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.producer.transaction_manager import TransactionManager
+
+from topics.transport import fencing
+from topics.transport.fencing import MemberFenced, Membership, membership, require_stable_offsets
+from topics.transport.transaction import Transactions
+
+
+class Stage:
+    """Topics, a group and a member of it, of one test."""
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self.bootstrap = bootstrap
+        self.source, self.target, self.group = f"{prefix}in", f"{prefix}out", f"{prefix}group"
+
+    async def prepare(self) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        await admin.start()
+        await admin.create_topics([NewTopic(self.source, 1, 1), NewTopic(self.target, 2, 1)])
+        await admin.close()
+
+    @asynccontextmanager
+    async def member(self, stable: bool = True) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, group_id=self.group, enable_auto_commit=False, isolation_level="read_committed",
+            auto_offset_reset="earliest", session_timeout_ms=6000,
+        )  # fmt: skip
+        await consumer.start()
+        if stable:
+            require_stable_offsets(consumer)
+        consumer.subscribe([self.source])
+        while not consumer.assignment():
+            await asyncio.sleep(0.05)
+        try:
+            yield consumer
+        finally:
+            await consumer.stop()
+
+    @asynccontextmanager
+    async def transactions(self, name: str = "producer") -> AsyncIterator[Transactions]:
+        transactions = Transactions(self.bootstrap, f"{self.group}-{name}", self.group, timeout_ms=10_000)
+        await transactions.start()
+        try:
+            yield transactions
+        finally:
+            await transactions.stop()
+
+    async def attempt(self, transactions: Transactions, value: bytes, offset: int, member: Membership) -> None:
+        """One whole transaction: a record and an offset."""
+        target = TopicPartition(self.target, 0)
+        await transactions.begin({target}, {TopicPartition(self.source, 0): offset}, member)
+        await transactions.fenced()
+        await transactions.write(self.target, 0, [(None, value)])
+        await transactions.commit()
+
+    async def visible(self) -> list[bytes]:
+        """Everything committed on the target topic, once no transaction on it is open."""
+        partitions = [TopicPartition(self.target, number) for number in range(2)]
+        async with self._reader("read_uncommitted") as reader:
+            ends = await reader.end_offsets(partitions)
+        values = []
+        async with self._reader("read_committed") as reader, asyncio.timeout(30):
+            reader.assign(partitions)
+            while any([await reader.position(tp) < ends[tp] for tp in partitions]):
+                for records in (await reader.getmany(timeout_ms=200)).values():
+                    values += [record.value for record in records]
+        return values
+
+    @asynccontextmanager
+    async def _reader(self, isolation: str) -> AsyncIterator[AIOKafkaConsumer]:
+        reader = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap, isolation_level=isolation, auto_offset_reset="earliest"
+        )
+        await reader.start()
+        try:
+            yield reader
+        finally:
+            await reader.stop()
+
+
+@pytest.fixture
+async def stage(kafka: str, topic_prefix: str) -> Stage:
+    stage = Stage(kafka, topic_prefix)
+    await stage.prepare()
+    return stage
+
+
+async def test_the_current_member_commits_records_and_offsets_together(stage: Stage) -> None:
+    async with stage.member() as consumer, stage.transactions() as transactions:
+        await stage.attempt(transactions, b"first", 7, membership(consumer))
+        assert await stage.visible() == [b"first"]
+        assert await consumer.committed(TopicPartition(stage.source, 0)) == 7
+
+
+@pytest.mark.parametrize("stale", ["generation", "member"])
+async def test_f14_a_stale_member_is_refused_before_it_writes(stage: Stage, stale: str) -> None:
+    async with stage.member() as consumer, stage.transactions() as transactions:
+        current = membership(consumer)
+        old = current._replace(generation=current.generation - 1) if stale == "generation" else current._replace(member_id="gone")
+        with pytest.raises(MemberFenced):
+            await stage.attempt(transactions, b"stale", 7, old)
+        await transactions.abort()
+        assert await stage.visible() == []
+        assert await consumer.committed(TopicPartition(stage.source, 0)) is None
+
+
+async def test_what_was_aborted_is_not_published_by_the_next_commit(stage: Stage) -> None:
+    """aiokafka forgets an errored transaction's partitions, sends no EndTxn, and the next commit publishes the lot."""
+    async with stage.member() as consumer, stage.transactions() as transactions:
+        current = membership(consumer)
+        await _write_then_be_fenced(stage, transactions, current)
+        await transactions.abort()
+        await stage.attempt(transactions, b"good", 8, current)
+        assert await stage.visible() == [b"good"]
+
+
+async def test_stock_aiokafka_still_has_that_fault(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When this fails, aiokafka has mended it and our correction can go."""
+    monkeypatch.setattr(fencing._FencedTransactionManager, "error_transaction", TransactionManager.error_transaction)
+    async with stage.member() as consumer, stage.transactions() as transactions:
+        current = membership(consumer)
+        await _write_then_be_fenced(stage, transactions, current)
+        await transactions.abort()
+        await stage.attempt(transactions, b"good", 8, current)
+        assert b"aborted" in await stage.visible()
+
+
+async def _write_then_be_fenced(stage: Stage, transactions: Transactions, current: Membership) -> None:
+    """A record reaches the broker, then the group coordinator refuses the offsets."""
+    producer = transactions.producer
+    await producer.begin_transaction()
+    await (await producer.send(stage.target, b"aborted", partition=0))
+    with pytest.raises(MemberFenced):
+        await producer.fence({TopicPartition(stage.source, 0): 7}, stage.group, current._replace(member_id="gone"))
+
+
+async def test_committed_offsets_wait_for_an_open_transaction_that_may_still_move_them(stage: Stage) -> None:
+    """Without require_stable a new owner starts from the old offset while the frozen owner's commit is pending."""
+    source = TopicPartition(stage.source, 0)
+    async with stage.member() as consumer, stage.transactions() as transactions:
+        await stage.attempt(transactions, b"first", 7, membership(consumer))
+        await transactions.begin({TopicPartition(stage.target, 0)}, {source: 9}, membership(consumer))
+        await transactions.fenced()
+        asked = asyncio.create_task(consumer.committed(source))
+        done, _pending = await asyncio.wait([asked], timeout=1)
+        assert not done, "the offset is unstable, no answer may be given yet"
+        await transactions.write(stage.target, 0, [(None, b"second")])
+        await transactions.commit()
+        assert await asked == 9
+
+
+async def test_stock_offset_fetch_answers_at_once_with_the_old_offset(stage: Stage) -> None:
+    """The fault that the stable fetch mends, shown on the same broker."""
+    source = TopicPartition(stage.source, 0)
+    async with stage.member(stable=False) as consumer, stage.transactions() as transactions:
+        await stage.attempt(transactions, b"first", 7, membership(consumer))
+        await transactions.begin({TopicPartition(stage.target, 0)}, {source: 9}, membership(consumer))
+        await transactions.fenced()
+        assert await asyncio.wait_for(consumer.committed(source), 5) == 7
+        await transactions.abort()
+
+
+async def test_a_second_producer_with_the_same_id_fences_the_first(stage: Stage) -> None:
+    async with stage.member() as consumer, stage.transactions() as first:
+        current = membership(consumer)
+        await first.begin({TopicPartition(stage.target, 0)}, {TopicPartition(stage.source, 0): 5}, current)
+        await first.fenced()
+        await first.write(stage.target, 0, [(None, b"of the first")])
+        async with stage.transactions() as second:
+            with pytest.raises(Exception, match="(?i)fenced|epoch|newer producer|aborted"):
+                await first.commit()
+            await stage.attempt(second, b"of the second", 6, current)
+            assert await stage.visible() == [b"of the second"]
+
+
+async def test_large_slices_are_split_into_batches_and_the_last_offset_is_known(stage: Stage) -> None:
+    rows = [(b"key-%d" % number, b"x" * 2000) for number in range(2000)]
+    async with stage.member() as consumer, stage.transactions() as transactions:
+        await transactions.begin({TopicPartition(stage.target, 0)}, {TopicPartition(stage.source, 0): 1}, membership(consumer))
+        await transactions.fenced()
+        last = await transactions.write(stage.target, 0, rows)
+        await transactions.commit()
+        assert await last == 1999
+        assert len(await stage.visible()) == 2000
+
+
+async def test_registering_before_writing_needs_no_retry(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Records sent while the coordinator appends a registration are answered NOT_ENOUGH_REPLICAS and sent again."""
+    caplog.set_level(logging.WARNING, logger="aiokafka")
+    async with stage.member() as consumer, stage.transactions() as transactions:
+        for number in range(100):
+            both = {TopicPartition(stage.target, 0), TopicPartition(stage.target, 1)}
+            await transactions.begin(both, {TopicPartition(stage.source, 0): number + 1}, membership(consumer))
+            await transactions.fenced()
+            for partition in (0, 1):
+                await transactions.write(stage.target, partition, [(None, b"x")])
+            await transactions.commit()
+    assert [record.getMessage() for record in caplog.records] == []

@@ -1,0 +1,81 @@
+"""Checks a finished run from the topics alone: reads them from end to end and works every account out again.
+
+    one reply to every input, in input order, each as the auditor says
+    journal entries dense, balanced, and adding up to the auditor's books
+    the changelog's last row of every account equal to its entries
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import orjson
+
+from models.messages import AccountUpdate, AuthorizationDecision, JournalEntry, Posting, ReversalAcknowledgement
+from tables import rows
+from tests.support.auditor import Auditor, same
+from tests.support.traffic import read
+from topics import codec
+from topics.admin import changelog
+
+REPLIES = {
+    "authorization-decision": AuthorizationDecision,
+    "reversal-acknowledgement": ReversalAcknowledgement,
+    "account-update": AccountUpdate,
+}
+
+
+class Run:
+    """A finished run's topics."""
+
+    def __init__(self, bootstrap: str, app_id: str = "opentobuy") -> None:
+        self.bootstrap = bootstrap
+        self.app_id = app_id
+
+    def check(self) -> Auditor:
+        """Raises Disagreement at the first thing that is not right. Openings must have come before everything else."""
+        auditor = Auditor()
+        self._replay(auditor, "account-events", "account-updates")
+        self._replay(auditor, "authorizations", "authorization-decisions")
+        entries = self.entries()
+        last_rows = self.last_rows()
+        same("accounts in the table", set(last_rows), set(auditor.books))
+        for account_id in auditor.books:
+            auditor.check_entries(account_id, entries[account_id])
+            self._check_row(last_rows[account_id], entries[account_id])
+        return auditor
+
+    def _replay(self, auditor: Auditor, inputs: str, outputs: str) -> None:
+        for number, (asked, answered) in enumerate(zip(read(self.bootstrap, inputs), read(self.bootstrap, outputs), strict=True)):
+            same(f"{outputs} {number}: replies", len(answered), len(asked))
+            for question, answer in zip(asked, answered, strict=True):
+                message = codec.decode(inputs, question.key(), question.value())
+                body = orjson.loads(answer.value())
+                auditor.check(message, REPLIES[body["type"]](**body))
+
+    def entries(self) -> dict[str, list[JournalEntry]]:
+        found: dict[str, list[JournalEntry]] = defaultdict(list)
+        for partition in read(self.bootstrap, "journal-entries"):
+            for record in partition:
+                body = orjson.loads(record.value())
+                body["postings"] = [Posting(**posting) for posting in body["postings"]]
+                found[body["account_id"]].append(JournalEntry(**body))
+        return found
+
+    def last_rows(self) -> dict[str, bytes]:
+        last = {}
+        for partition in read(self.bootstrap, changelog(self.app_id).name):
+            for record in partition:
+                last[record.key().decode()] = record.value()
+        return last
+
+    @staticmethod
+    def _check_row(row: bytes, entries: list[JournalEntry]) -> None:
+        account: Any = rows.decode(row)
+        totals: dict[str, int] = defaultdict(int)
+        for entry in entries:
+            for posting in entry.postings:
+                totals[posting.ledger_account] += posting.amount
+        figures = (account.posted_balance, account.open_holds(), account.sequence)
+        same(account.account_id, figures, (totals["cardholder-receivable"], totals["open-holds"], len(entries)))

@@ -1,0 +1,88 @@
+"""Worker processes of a test: started, watched, hurt and stopped by process id, never by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+START_TIMEOUT_S = 90
+
+
+@dataclass
+class WorkerProcess:
+    """One worker; its output is in `log`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_ready(self) -> None:
+        self.wait_for_line("ready")
+
+    def wait_for_line(self, line: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while line not in [text.strip() for text in self.output().splitlines()]:
+            if self.process.poll() is not None:
+                raise AssertionError(f"worker ended with {self.process.returncode}:\n{self.output()}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {line!r} from the worker:\n{self.output()}")
+            time.sleep(0.05)
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace").replace("\x1b[?25l", "").replace("\x1b[?25h", "")
+
+    def metrics_port(self) -> int:
+        line = next(line for line in self.output().splitlines() if line.startswith("metrics "))
+        return int(line.rsplit(":", 1)[1])
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def wait_stopped(self) -> None:
+        """Until the kernel shows the process as stopped."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+            assert time.monotonic() < deadline, "the worker did not stop itself"
+            time.sleep(0.05)
+
+    def wait_ended(self) -> int:
+        return self.process.wait(START_TIMEOUT_S)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self.process.wait(10)
+
+
+@contextmanager
+def worker(
+    kafka: str, folder: Path, name: str = "worker-0", *, fault: str | None = None, **settings: object
+) -> Iterator[WorkerProcess]:
+    """A worker process on `kafka` with its data under `folder`; gone when the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"{name}-{time.monotonic_ns()}.log"
+    environment = {key: value for key, value in os.environ.items() if key == "OTB_FRAUD_MODEL" or not key.startswith("OTB_")}
+    environment |= {"OTB_KAFKA": kafka, "OTB_HOME": str(folder), "OTB_WORKER": name, "PYTHONUNBUFFERED": "1"}
+    environment |= {f"OTB_{key.upper()}": str(value) for key, value in settings.items()}
+    if fault is not None:
+        environment["OTB_FAULT"] = fault
+    root = Path(__file__).parents[2]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.faulty_worker"], stdout=output, stderr=output, env=environment, cwd=root
+        )
+    started = WorkerProcess(process, log)
+    try:
+        yield started
+    finally:
+        started.end()

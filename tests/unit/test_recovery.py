@@ -1,0 +1,89 @@
+"""When the tables count as restored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.tables.recovery import Recovery
+from faust.types import TP
+
+from topics.transport.recovery import MarkerAwareRecovery
+
+CHANGELOG = TP("changelog", 0)
+
+
+class Consumer:
+    """As much of the consumer as the recovery asks."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.position: int | None = None
+        self.last_handed_out: int | None = None
+        self.thread = SimpleNamespace(call_thread=self.call, progress=None)
+
+    async def highwaters(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, self.end)
+
+    async def earliest_offsets(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, 0)
+
+    async def seek_wait(self, offsets: dict[TP, int]) -> None:
+        self.position = offsets[CHANGELOG]
+
+    async def call(self, _method: Any, tps: set[TP]) -> dict[TP, tuple[int | None, int | None]]:
+        return {tp: (self.position, self.last_handed_out) for tp in tps}
+
+
+@pytest.fixture
+def consumer() -> Consumer:
+    return Consumer(end=101)  # 99 records, then at 100 the marker of their transaction
+
+
+@pytest.fixture
+def recovery(consumer: Consumer) -> MarkerAwareRecovery:
+    recovery = MarkerAwareRecovery.__new__(MarkerAwareRecovery)
+    recovery.app = SimpleNamespace(consumer=consumer)
+    recovery.active_tps, recovery.active_offsets, recovery.active_highwaters = {CHANGELOG}, Counter(), Counter()
+    recovery.active_offsets[CHANGELOG] = None  # type: ignore[assignment]
+    recovery.log = SimpleNamespace(info=lambda *_args: None)  # type: ignore[assignment]
+    return recovery
+
+
+async def position(recovery: MarkerAwareRecovery, consumer: Consumer) -> None:
+    await recovery._build_highwaters(consumer, {CHANGELOG}, recovery.active_highwaters, "active")
+    await recovery._build_offsets(consumer, {CHANGELOG}, recovery.active_offsets, "active")
+    await recovery._seek_offsets(consumer, {CHANGELOG}, recovery.active_offsets, "active")
+
+
+async def test_nothing_is_restored_while_offsets_are_unknown(recovery: MarkerAwareRecovery, consumer: Consumer) -> None:
+    """Two workers decided on half-empty tables before this was so: Faust says False here."""
+    await recovery._build_highwaters(consumer, {CHANGELOG}, recovery.active_highwaters, "active")
+    assert Recovery.need_recovery(recovery) is False
+    assert recovery.need_recovery() is True
+
+
+async def test_a_marker_at_the_end_is_no_record_to_wait_for(recovery: MarkerAwareRecovery, consumer: Consumer) -> None:
+    await position(recovery, consumer)
+    consumer.position, consumer.last_handed_out = 101, 99
+    recovery.active_offsets[CHANGELOG] = 99
+    assert Recovery.need_recovery(recovery) is True, "Faust would wait for a record at 100 for ever"
+    await recovery._finish_partitions()
+    assert recovery.need_recovery() is False
+
+
+@pytest.mark.parametrize(
+    ("position_", "handed_out", "applied"),
+    [(100, 99, 99), (101, 99, 98), (50, 49, 49), (None, None, 7)],
+    ids=["marker not passed", "last record not applied", "half way", "no position yet"],
+)
+async def test_it_is_not_restored_before_everything_is_read_and_applied(
+    recovery: MarkerAwareRecovery, consumer: Consumer, position_: int | None, handed_out: int | None, applied: int
+) -> None:
+    await position(recovery, consumer)
+    consumer.position, consumer.last_handed_out = position_, handed_out
+    recovery.active_offsets[CHANGELOG] = applied
+    await recovery._finish_partitions()
+    assert recovery.need_recovery() is True
