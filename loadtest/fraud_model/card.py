@@ -46,9 +46,9 @@ reasons account for the score and come from the same run.
 ## Data
 
 Simulated card traffic of `loadtest/traffic` with three fraud patterns (docstring of `loadtest/traffic/fraud.py`),
-replayed through the account profiles that the engine keeps. No real cardholder's data, and no figure below says how the model
-would do on real traffic. Requests with an unknown card, a wrong or passed expiry are not scored. What the profile would
-have seen is approximated without labels: approved unless the limit is exceeded.
+replayed through the account profiles that the engine keeps. No real cardholder's data, and no figure below says how the
+model would do on real traffic. Requests with an unknown card, a wrong or passed expiry are not scored. What the profile
+would have seen is approximated without labels: approved unless the limit is exceeded.
 
 | part | accounts | time | requests | fraudulent |
 |---|---|---|---|---|
@@ -84,8 +84,8 @@ requests; an infinite value counts as larger (smaller) than any other.
 
 Before the files are written, {ROWS:,} test rows, the quarter of them nearest to the cut, are scored by the exported
 model and by its source in double precision, complete and with 15 % of the values missing. A deviation above
-{TOLERANCE_PPM} ppm or one differing decision stops the release. This one: {facts.deviation_ppm} ppm, no differing
-decision. The rows are kept in `models/scoring/artefacts/{facts.version}.parity.npz`, and `make test` checks them again.
+{TOLERANCE_PPM} ppm or one differing decision stops the release. This one: {facts.deviation_ppm} ppm, no difference.
+The rows are kept in `models/scoring/artefacts/{facts.version}.parity.npz`, and `make test` checks them again.
 
 ## Limits
 
@@ -103,8 +103,9 @@ decision. The rows are kept in `models/scoring/artefacts/{facts.version}.parity.
 
     {facts.command}
 
-The same arguments give the same bytes with the same library versions. Raise `VERSION` in `loadtest/fraud_model/release.py` and
-`ARTEFACT` in `models/scoring/onnx.py` for a new model; an old file stays readable as long as the features are the same.
+The same arguments give the same bytes with the same library versions. Raise `VERSION` in
+`loadtest/fraud_model/release.py` and `ARTEFACT` in `models/scoring/onnx.py` for a new model; an old file stays readable
+as long as the features are the same.
 """
 
 

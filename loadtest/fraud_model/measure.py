@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
 from typing import Final
 
 import numpy as np
@@ -12,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from loadtest.fraud_model.export import Explained
 from loadtest.fraud_model.fit import CUT
+from loadtest.fraud_model.parity import ppm_of
 from loadtest.fraud_model.replay import Table
 from loadtest.traffic.fraud import PATTERNS
 
@@ -36,9 +36,13 @@ class Quality:
 
 
 def quality(model: Explained, table: Table) -> Quality:
-    """Measure at CUT; the table must hold fraudulent and honest rows."""
-    logits = model.logits(table.matrix)
-    declined = logits >= log(CUT / (1_000_000 - CUT))
+    """Measure an exported model; the table must hold fraudulent and honest rows."""
+    return quality_of(ppm_of(model.logits(table.matrix)), table)
+
+
+def quality_of(scores: npt.NDArray[np.int64], table: Table) -> Quality:
+    """Measure scores (ppm, one per row of the table) at CUT."""
+    declined = scores >= CUT
     fraud, honest = table.fraud, ~table.fraud
     new = honest & (table.history < _NEW_ACCOUNT)
     by_pattern = {}
@@ -46,10 +50,10 @@ def quality(model: Explained, table: Table) -> Quality:
         rows = table.pattern == index
         by_pattern[name] = (int(rows.sum()), float(declined[rows].mean()) if rows.any() else 0.0)
     return Quality(
-        rows=len(logits),
+        rows=len(scores),
         fraud=int(fraud.sum()),
-        auc=float(roc_auc_score(fraud, logits)),
-        average_precision=float(average_precision_score(fraud, logits)),
+        auc=float(roc_auc_score(fraud, scores)),
+        average_precision=float(average_precision_score(fraud, scores)),
         precision=float(fraud[declined].mean()) if declined.any() else 0.0,
         recall=float(declined[fraud].mean()),
         recall_by_pattern=by_pattern,

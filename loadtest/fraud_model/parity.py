@@ -33,7 +33,7 @@ class Deviation(ValueError):
 def vectors(fitted: Fitted, test: Table, seed: int) -> Vectors:
     """ROWS test rows: the quarter nearest to the cut, a quarter of the fraud, the rest at random."""
     rng = np.random.default_rng(seed)
-    distance = np.abs(_ppm(fitted.source_logits(test.matrix)) - CUT)
+    distance = np.abs(ppm_of(fitted.source_logits(test.matrix)) - CUT)
     near = np.argsort(distance, kind="stable")[: ROWS // 4]
     fraud = rng.permutation(np.setdiff1d(np.flatnonzero(test.fraud), near))[: ROWS // 4]
     others = np.setdiff1d(np.arange(len(distance)), np.concatenate((near, fraud)))
@@ -43,9 +43,9 @@ def vectors(fitted: Fitted, test: Table, seed: int) -> Vectors:
     complete = np.where(np.isnan(missing), fitted.exported.neutral, missing)
     return {
         "matrix": matrix,
-        "source_ppm": _ppm(fitted.source_logits(matrix)),
+        "source_ppm": ppm_of(fitted.source_logits(matrix)),
         "missing": missing,
-        "missing_ppm": _ppm(fitted.source_logits(complete)),
+        "missing_ppm": ppm_of(fitted.source_logits(complete)),
     }
 
 
@@ -53,7 +53,7 @@ def check(model: FraudModel, kept: Vectors) -> int:
     """The largest deviation in parts per million; raises Deviation beyond TOLERANCE_PPM or at a differing decision."""
     worst = 0
     for rows, truth in (("matrix", "source_ppm"), ("missing", "missing_ppm")):
-        scores = np.array([score.ppm for score in model.score(kept[rows].astype(np.float32))])
+        scores = np.array([score.ppm for score in model.score(kept[rows])])
         expected = kept[truth].astype(np.int64)
         worst = max(worst, int(np.abs(scores - expected).max()))
         differing = int(((scores >= CUT) != (expected >= CUT)).sum())
@@ -75,5 +75,6 @@ def read(path: Path) -> Vectors:
         return dict(kept)
 
 
-def _ppm(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def ppm_of(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Log-odds to parts per million, [n]."""
     return np.array([ppm(float(logit)) for logit in logits], np.int64)

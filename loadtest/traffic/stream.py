@@ -15,6 +15,7 @@ and another 0.1 % come from cardholders who go on using an expired card. A fraud
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ WRONG_EXPIRY: Final = "wrong-expiry"
 EXPIRED_CARD: Final = "expired-card"
 FLAWS: Final = (UNKNOWN_CARD, UNKNOWN_ACCOUNT, WRONG_EXPIRY, EXPIRED_CARD)
 
+_RUN: Final = re.compile(r"[A-Za-z0-9._:-]{1,32}")
 _SPREE: Final = 0.05  # a purchase followed by another one within minutes
 _FLAWED: Final = 0.002
 _RETRIED: Final = 0.005
@@ -70,7 +72,7 @@ class Labelled:
     message: Message
     fraud: bool = False
     pattern: str | None = None  # the fraud pattern, or the flaw of a request that names no valid card
-    retry: bool = False  # an equal request was sent before
+    retry: bool = False  # an equal request was sent before; `transmitted_at` is still that of the first
 
 
 class Traffic:
@@ -94,8 +96,8 @@ class Traffic:
             raise ValueError(f"accounts must be at least 1, not {accounts}")
         if not 0 < authorizations_per_account_day <= 1000:
             raise ValueError("authorizations_per_account_day must be above 0 and at most 1000")
-        if not 1 <= len(run) <= 32:
-            raise ValueError("run must have 1 to 32 characters")
+        if not _RUN.fullmatch(run):
+            raise ValueError(f"run must have 1 to 32 letters, digits or any of ._:-, not {run!r}")
         exponent(currency)  # unknown currency: raises
         self.plan = Plan(seed, accounts, run, currency, start_ms, authorizations_per_account_day)
         self.world = World(seed)
