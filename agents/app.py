@@ -18,8 +18,9 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import faust
 from prometheus_client import start_http_server
@@ -36,7 +37,7 @@ from tables import accounts
 from tables.sweep import RoundRobin
 from topics import admin
 from topics.declarations import INPUTS
-from topics.transport.consumer import SliceTransport
+from topics.transport.consumer import Slice, SliceConsumer, SliceTransport
 from topics.transport.recovery import MarkerAwareTables
 from topics.transport.transaction import Transactions
 
@@ -60,24 +61,28 @@ class Worker:
 
 
 def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) -> Worker:
-    """A worker, not yet started, for the cluster that `prepare` found. `step` is called at each numbered step of a commit (see agents/decider.py)."""
+    """A worker, not yet started, for the cluster that `prepare` found.
+
+    `step` is called at each numbered step of a commit (see agents/decider.py).
+    """
+    kafka = _broker(settings)
     metrics = WorkerMetrics()
     app = _faust_app(settings, cluster_id)
     table = accounts.declare(app, settings.partitions)
     transactions = Transactions(
-        settings.kafka, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
+        kafka, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
     )
     policy = Policy(settings.fraud_cut_ppm, settings.hold_days * DAY_MS)
     engine = Engine(
-        lambda partition, key: table.rows.row(partition, key),
+        table.row,
         _fraud_model(settings),
         policy,
         settings.max_future_s * 1000,
-        RoundRobin(lambda partition, after, limit: table.rows.scan(partition, after, limit)),
+        RoundRobin(table.scan),
     )
     changelog = admin.changelog(settings.app_id).name
-    decider = Decider(engine, transactions, changelog, lambda: table.rows, metrics, step)
-    worker = Worker(app, settings, decider, transactions, ClockTicker(settings.kafka), metrics, table)
+    decider = Decider(engine, transactions, changelog, table.write, metrics, step)
+    worker = Worker(app, settings, decider, transactions, ClockTicker(kafka), metrics, table)
     _listen(worker)
     return worker
 
@@ -111,10 +116,17 @@ def _faust_app(settings: Settings, cluster_id: str) -> faust.App:
         consumer_group_instance_id=settings.worker,
         consumer_auto_offset_reset="earliest",
     )
-    app.transport = SliceTransport(app.conf.broker_consumer, app)
-    app.transport.Consumer.fetch_wait_ms = settings.fetch_wait_ms
-    app.tables.recovery_deadline_s = settings.recovery_deadline_s
+    app.transport = SliceTransport(app.conf.broker_consumer, app, settings.fetch_wait_ms)
+    _tables(app).recovery_deadline_s = settings.recovery_deadline_s
     return app
+
+
+def _tables(app: faust.App) -> MarkerAwareTables:
+    return cast(MarkerAwareTables, app.tables)
+
+
+def _consumer(app: faust.App) -> SliceConsumer:
+    return cast(SliceConsumer, app.consumer)
 
 
 def _listen(worker: Worker) -> None:
@@ -122,35 +134,35 @@ def _listen(worker: Worker) -> None:
     app = worker.app
     # acks=False: offsets travel in our transactions, Faust's own commit must find nothing to do.
     inputs = app.topic(
-        *[spec.name for spec in INPUTS], partitions=worker.settings.partitions, acks=False, schema=_raw_schema()
+        *[spec.name for spec in INPUTS], partitions=worker.settings.partitions, acks=False, schema=_SliceSchema()
     )
 
     @app.agent(inputs, name="decider")
-    async def decide(stream: faust.Stream[Any]) -> None:
+    async def decide(stream: faust.StreamT[Any]) -> None:
         async for event in stream.events():
             try:
-                await worker.decider.handle(event.message.value, app.consumer)
+                await worker.decider.handle(cast(Slice, event.message.value), _consumer(app))
             except asyncio.CancelledError:
                 raise
             except BaseException:
                 _abandon("the outcome of a transaction is unknown")
 
-    @app.on_partitions_revoked.connect
-    async def revoked(_app: faust.App, _revoked: Any, **_kwargs: Any) -> None:
+    async def revoked(_app: Any, _partitions: Any, **_kwargs: Any) -> None:
         worker.metrics.ready.set(0)
-        await worker.decider.revoked(app.consumer)
+        await worker.decider.revoked(_consumer(app))
 
-    @app.on_rebalance_complete.connect
-    async def complete(_app: faust.App, **_kwargs: Any) -> None:
+    async def restored(_app: Any, **_kwargs: Any) -> None:
         worker.metrics.ready.set(1)
         print("ready", flush=True)
 
-    @app.timer(worker.settings.clock_tick_ms / 1000)
     async def tick() -> None:
         owned = {tp.partition for tp in app.consumer.assignment() if tp.topic == INPUTS[0].name}
         await worker.ticker.tick(owned)
 
-    app.tables.before_recovery = lambda: _start_producers(worker)
+    app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
+    app.on_rebalance_complete.connect(cast(Any, restored), weak=False)
+    app.timer(worker.settings.clock_tick_ms / 1000)(tick)
+    _tables(app).before_recovery = partial(_start_producers, worker)
 
 
 async def _start_producers(worker: Worker) -> None:
@@ -158,17 +170,18 @@ async def _start_producers(worker: Worker) -> None:
     await worker.ticker.start()
 
 
-def _raw_schema() -> faust.Schema:
-    class Raw(faust.Schema):  # type: ignore[misc]
-        """Slices arrive as objects of ours; there is nothing left to decode."""
+class _SliceSchema(faust.Schema[Any, Any]):
+    """Slices arrive as objects of ours; there is nothing left to decode."""
 
-        def loads_key(self, app: Any, message: Any, **_kwargs: Any) -> None:
-            return None
+    def __init__(self) -> None:
+        super().__init__(key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
-        def loads_value(self, app: Any, message: Any, **_kwargs: Any) -> Any:
-            return message.value
+    def loads_key(self, *_args: Any, **_kwargs: Any) -> None:
+        return None
 
-    return Raw(key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    def loads_value(self, *args: Any, **_kwargs: Any) -> Any:
+        _app, message = args
+        return message.value
 
 
 def _abandon(reason: str) -> None:
@@ -179,11 +192,15 @@ def _abandon(reason: str) -> None:
     os._exit(EXIT_UNKNOWN_OUTCOME)
 
 
-async def prepare(settings: Settings) -> str:
-    """Create the topics this worker needs; the id of the cluster they are on."""
+def _broker(settings: Settings) -> str:
     if settings.kafka is None:
         raise ValueError("OTB_KAFKA is not set: a worker needs a broker")
-    return await admin.ensure_topics(settings.kafka, settings.app_id, settings.partitions, settings.replication)
+    return settings.kafka
+
+
+async def prepare(settings: Settings) -> str:
+    """Create the topics this worker needs; the id of the cluster they are on."""
+    return await admin.ensure_topics(_broker(settings), settings.app_id, settings.partitions, settings.replication)
 
 
 def run(settings: Settings, step: Step = lambda _name: None) -> None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
@@ -34,8 +34,8 @@ Step = Callable[[str], None]
 """Called at each numbered step with its name; tests end or freeze the process there."""
 
 
-class RowWriter(Protocol):
-    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None: ...
+WriteRows = Callable[[int, Iterable[tuple[bytes, bytes]], int], None]
+"""(partition, rows, changelog offset of the last one): to the local store, in one write"""
 
 
 class Decider:
@@ -47,14 +47,14 @@ class Decider:
         engine: Engine,
         transactions: Transactions,
         changelog: str,
-        store: Callable[[], RowWriter],
+        write_rows: WriteRows,
         metrics: WorkerMetrics,
         step: Step = lambda _name: None,
     ) -> None:
         self._engine = engine
         self._transactions = transactions
         self._changelog = changelog
-        self._store = store
+        self._write_rows = write_rows
         self._metrics = metrics
         self._step = step
         self._next_offset: dict[TP, int] = {}
@@ -107,7 +107,7 @@ class Decider:
             return
         self._step("apply")
         for partition, rows in decided.rows.items():
-            self._store().write(partition, rows, await ends[partition])
+            self._write_rows(partition, rows, await ends[partition])
         self._next_offset.update(offsets)
         self._metrics.observe(decided, records, decided_at - started, time.perf_counter() - started)
         self._step("done")

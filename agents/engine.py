@@ -106,7 +106,7 @@ class _Item(NamedTuple):
     record: ConsumerRecord
 
 
-class Poisoned(Exception):  # noqa: N818 - a signal inside this module, not an error of the caller's
+class Poisoned(Exception):
     """The domain raised on this record."""
 
     def __init__(self, where: tuple[str, int, int], error: Exception) -> None:

@@ -12,7 +12,26 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from agents.engine import Decided
 from topics.declarations import AUTHORIZATIONS
 
-FINE_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 10)
+FINE_SECONDS = (
+    0.001,
+    0.002,
+    0.003,
+    0.005,
+    0.0075,
+    0.01,
+    0.015,
+    0.02,
+    0.03,
+    0.04,
+    0.05,
+    0.075,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    10,
+)
 SLICE_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
 
 
@@ -21,16 +40,31 @@ class WorkerMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.outcomes = Counter("otb_outcomes", "messages by type and outcome or decline reason", ["type", "outcome"], registry=registry)
+        self.outcomes = Counter(
+            "otb_outcomes", "messages by type and outcome or decline reason", ["type", "outcome"], registry=registry
+        )
         self.latency = Histogram(
             "otb_decision_latency_seconds", "from the broker's timestamp of an authorisation message to its commit",
             buckets=FINE_SECONDS, registry=registry,
         )  # fmt: skip
-        self.slice_size = Histogram("otb_slice_records", "records decided in one transaction", buckets=SLICE_SIZES, registry=registry)
-        self.transaction = Histogram("otb_transaction_seconds", "from begin to applied", buckets=FINE_SECONDS, registry=registry)
-        self.deciding = Histogram("otb_decide_seconds", "time in the engine for one slice", buckets=FINE_SECONDS, registry=registry)
-        self.model = Histogram("otb_model_seconds", "time in the fraud model for one slice", buckets=FINE_SECONDS, registry=registry)
-        self.lag = Gauge("otb_consumer_lag_records", "records behind the end of an input partition", ["topic", "partition"], registry=registry)
+        self.slice_size = Histogram(
+            "otb_slice_records", "records decided in one transaction", buckets=SLICE_SIZES, registry=registry
+        )
+        self.transaction = Histogram(
+            "otb_transaction_seconds", "from begin to applied", buckets=FINE_SECONDS, registry=registry
+        )
+        self.deciding = Histogram(
+            "otb_decide_seconds", "time in the engine for one slice", buckets=FINE_SECONDS, registry=registry
+        )
+        self.model = Histogram(
+            "otb_model_seconds", "time in the fraud model for one slice", buckets=FINE_SECONDS, registry=registry
+        )
+        self.lag = Gauge(
+            "otb_consumer_lag_records",
+            "records behind the end of an input partition",
+            ["topic", "partition"],
+            registry=registry,
+        )
         self.dead_letters = Counter("otb_dead_letters", "records that could not be used", ["reason"], registry=registry)
         self.fenced = Counter("otb_fenced_slices", "slices refused because the partitions had moved", registry=registry)
         self.ready = Gauge("otb_ready", "1 when tables are restored and input flows", registry=registry)
@@ -39,7 +73,9 @@ class WorkerMetrics:
             lambda: time.monotonic() - self._last_commit
         )
 
-    def observe(self, decided: Decided, records: Mapping[TP, list[ConsumerRecord]], deciding_s: float, transaction_s: float) -> None:
+    def observe(
+        self, decided: Decided, records: Mapping[TP, list[ConsumerRecord]], deciding_s: float, transaction_s: float
+    ) -> None:
         """One committed slice."""
         self._last_commit = time.monotonic()
         for (kind, outcome), count in decided.outcomes.items():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 import faust
 from yarl import URL
@@ -10,8 +11,8 @@ from yarl import URL
 from tables.store import RowStore
 
 
-class AccountsTable(faust.Table):  # type: ignore[misc]
-    """Rows by account id. The engine reads and writes through `rows`, never through Faust's mapping interface."""
+class AccountsTable(faust.Table[bytes, bytes]):
+    """Rows by account id. The engine uses the methods here, never Faust's mapping interface."""
 
     def _new_store(self) -> RowStore:
         return RowStore(
@@ -29,7 +30,20 @@ class AccountsTable(faust.Table):  # type: ignore[misc]
 
     @property
     def rows(self) -> RowStore:
-        return self.data  # type: ignore[no-any-return]
+        """The store, made on first use: Faust opens no file before it runs."""
+        return cast(RowStore, self.data)
+
+    def row(self, partition: int, key: bytes) -> bytes | None:
+        """The committed row of an account, or None."""
+        return self.rows.row(partition, key)
+
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        """Apply committed changelog records up to `offset`."""
+        self.rows.write(partition, rows, offset)
+
+    def scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """At most `limit` rows in key order behind `after`."""
+        return self.rows.scan(partition, after, limit)
 
 
 def declare(app: Any, partitions: int) -> AccountsTable:

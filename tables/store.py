@@ -36,7 +36,7 @@ def open_database(path: Path) -> rocksdict.Rdict:
     return rocksdict.Rdict(str(path), options=options)
 
 
-class RowStore(rocksdb.Store):  # type: ignore[misc]
+class RowStore(rocksdb.Store):
     """Rows by account id, beside the changelog offset up to which they are complete."""
 
     def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
@@ -72,7 +72,7 @@ class RowStore(rocksdb.Store):  # type: ignore[misc]
                 break
         return rows
 
-    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None:
+    def apply_changelog_batch(self, batch: Iterable[Any], *_decoders: Any, **_named: Any) -> None:
         """Faust's own path (standby partitions): the same single write per partition."""
         rows: dict[TP, list[tuple[bytes, bytes | None]]] = {}
         offsets: dict[TP, int] = {}

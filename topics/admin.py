@@ -10,7 +10,6 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from topics.declarations import ALL, TopicSpec
 
-
 LEADER_TRIES: Final = 100
 LEADER_WAIT_S: Final = 0.1
 
@@ -47,7 +46,9 @@ async def ensure_topics(bootstrap: str, app_id: str, partitions: int, replicatio
         for topic in await _described(admin, [spec.name for spec in specs]):
             found = len(topic["partitions"])
             if found != partitions:
-                raise PartitionMismatch(f"topic {topic['topic']} has {found} partitions, OTB_PARTITIONS says {partitions}")
+                raise PartitionMismatch(
+                    f"topic {topic['topic']} has {found} partitions, OTB_PARTITIONS says {partitions}"
+                )
         cluster_id: str = (await admin.describe_cluster())["cluster_id"]
         return cluster_id
     finally:

@@ -80,9 +80,8 @@ def refused_request(value: bytes | None) -> dict[str, str] | None:
     if not isinstance(body, dict) or body.get("type") != "authorization-request":
         return None
     identity = {name: body.get(name) for name in ("network_reference", "account_id")}
-    if all(isinstance(part, str) and 0 < len(part) <= 64 for part in identity.values()):
-        return identity
-    return None
+    usable = {name: part for name, part in identity.items() if isinstance(part, str) and 0 < len(part) <= 64}
+    return usable if len(usable) == len(identity) else None
 
 
 def _validate(value: bytes) -> Inbound:

@@ -50,7 +50,9 @@ def open_accounts(kafka: str) -> None:
 
 
 @pytest.mark.parametrize("step", ["decide", "write", "commit", "apply"])
-def test_a_worker_killed_inside_a_commit_loses_and_doubles_nothing(step: str, own_broker: Broker, tmp_path: Path) -> None:
+def test_a_worker_killed_inside_a_commit_loses_and_doubles_nothing(
+    step: str, own_broker: Broker, tmp_path: Path
+) -> None:
     kafka, told = own_broker.bootstrap, story(4000, seed=7)
     with worker(kafka, tmp_path, fault=f"KILL:{step}:120") as first:
         first.wait_ready()
@@ -86,7 +88,9 @@ def test_a_worker_killed_twice_from_outside_under_load(own_broker: Broker, tmp_p
 
 
 @pytest.mark.parametrize("step", ["decide", "commit"])
-def test_f14_a_worker_frozen_past_its_session_commits_nothing_when_it_wakes(step: str, own_broker: Broker, tmp_path: Path) -> None:
+def test_f14_a_worker_frozen_past_its_session_commits_nothing_when_it_wakes(
+    step: str, own_broker: Broker, tmp_path: Path
+) -> None:
     """Frozen inside a transaction, before and after its offsets; a second worker takes over meanwhile."""
     kafka, told = own_broker.bootstrap, story(9000, seed=9)
     with worker(kafka, tmp_path / "a", "worker-a", fault=f"STOP:{step}:150") as frozen:

@@ -33,16 +33,15 @@ class Stage:
     @asynccontextmanager
     async def member(self, stable: bool = True) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, group_id=self.group, enable_auto_commit=False, isolation_level="read_committed",
-            auto_offset_reset="earliest", session_timeout_ms=6000,
+            bootstrap_servers=self.bootstrap, group_id=self.group, enable_auto_commit=False,
+            auto_offset_reset="earliest", isolation_level="read_committed", session_timeout_ms=6000,
         )  # fmt: skip
         await consumer.start()
         if stable:
             require_stable_offsets(consumer)
-        consumer.subscribe([self.source])
-        while not consumer.assignment():
-            await asyncio.sleep(0.05)
         try:
+            consumer.subscribe([self.source])
+            await consumer._subscription.wait_for_assignment()
             yield consumer
         finally:
             await consumer.stop()
@@ -107,7 +106,11 @@ async def test_the_current_member_commits_records_and_offsets_together(stage: St
 async def test_f14_a_stale_member_is_refused_before_it_writes(stage: Stage, stale: str) -> None:
     async with stage.member() as consumer, stage.transactions() as transactions:
         current = membership(consumer)
-        old = current._replace(generation=current.generation - 1) if stale == "generation" else current._replace(member_id="gone")
+        old = (
+            current._replace(generation=current.generation - 1)
+            if stale == "generation"
+            else current._replace(member_id="gone")
+        )
         with pytest.raises(MemberFenced):
             await stage.attempt(transactions, b"stale", 7, old)
         await transactions.abort()
@@ -178,7 +181,7 @@ async def test_a_second_producer_with_the_same_id_fences_the_first(stage: Stage)
         await first.fenced()
         await first.write(stage.target, 0, [(None, b"of the first")])
         async with stage.transactions() as second:
-            with pytest.raises(Exception, match="(?i)fenced|epoch|newer producer|aborted"):
+            with pytest.raises(Exception, match=r"(?i)fenced|epoch|newer producer|aborted"):
                 await first.commit()
             await stage.attempt(second, b"of the second", 6, current)
             assert await stage.visible() == [b"of the second"]
@@ -187,7 +190,9 @@ async def test_a_second_producer_with_the_same_id_fences_the_first(stage: Stage)
 async def test_large_slices_are_split_into_batches_and_the_last_offset_is_known(stage: Stage) -> None:
     rows = [(b"key-%d" % number, b"x" * 2000) for number in range(2000)]
     async with stage.member() as consumer, stage.transactions() as transactions:
-        await transactions.begin({TopicPartition(stage.target, 0)}, {TopicPartition(stage.source, 0): 1}, membership(consumer))
+        await transactions.begin(
+            {TopicPartition(stage.target, 0)}, {TopicPartition(stage.source, 0): 1}, membership(consumer)
+        )
         await transactions.fenced()
         last = await transactions.write(stage.target, 0, rows)
         await transactions.commit()

@@ -1,10 +1,10 @@
 """Random messages in any order, with repeats, against the pure domain. What must hold after every one of them:
 
-    the auditor, an independent model, gives the same answer
-    open-to-buy = limit - posted balance - live holds; no hold appears or vanishes but by a named entry
-    every journal entry balances; sequences have no gap
-    a repeat gets the stored answer and changes nothing
-    the row survives its own encoding
+the auditor, an independent model, gives the same answer
+open-to-buy = limit - posted balance - live holds; no hold appears or vanishes but by a named entry
+every journal entry balances; sequences have no gap
+a repeat gets the stored answer and changes nothing
+the row survives its own encoding
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ It keeps everything for ever and derives every figure anew from a list of facts,
     open holds       what was approved minus what was released, consumed or expired
     open-to-buy      limit - posted balance - holds that have not ended by now
 
-It cannot know the fraud model's mind, so a decline for suspected fraud is taken from the reply, if a score stands in it.
+It cannot know the fraud model's mind: a decline for suspected fraud is taken from the reply if a score stands in it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Checks a finished run from the topics alone: reads them from end to end and works every account out again.
 
-    one reply to every input, in input order, each as the auditor says
-    journal entries dense, balanced, and adding up to the auditor's books
-    the changelog's last row of every account equal to its entries
+one reply to every input, in input order, each as the auditor says
+journal entries dense, balanced, and adding up to the auditor's books
+the changelog's last row of every account equal to its entries
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Run:
         return auditor
 
     def _replay(self, auditor: Auditor, inputs: str, outputs: str) -> None:
-        for number, (asked, answered) in enumerate(zip(read(self.bootstrap, inputs), read(self.bootstrap, outputs), strict=True)):
+        for number, (asked, answered) in enumerate(
+            zip(read(self.bootstrap, inputs), read(self.bootstrap, outputs), strict=True)
+        ):
             same(f"{outputs} {number}: replies", len(answered), len(asked))
             for question, answer in zip(asked, answered, strict=True):
                 message = codec.decode(inputs, question.key(), question.value())

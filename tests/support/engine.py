@@ -52,7 +52,9 @@ class Bench:
             RoundRobin(self._scan),
         )
 
-    def run(self, *messages: Inbound | tuple[str, bytes | None, bytes | None], at: int | None = None) -> list[dict[str, Any]]:
+    def run(
+        self, *messages: Inbound | tuple[str, bytes | None, bytes | None], at: int | None = None
+    ) -> list[dict[str, Any]]:
         """Decide all as ONE slice (a message, or (topic, key, value)); returns the records sent, in order."""
         return self.commit(self.decide(messages, at))
 
@@ -79,7 +81,9 @@ class Bench:
     def commit(self, decided: Decided) -> list[dict[str, Any]]:
         for partition, changed in decided.rows.items():
             self.rows.update({(partition, key): row for key, row in changed})
-        sent = [(topic, orjson.loads(value)) for (topic, _p), records in decided.records.items() for _k, value in records]
+        sent = [
+            (topic, orjson.loads(value)) for (topic, _p), records in decided.records.items() for _k, value in records
+        ]
         self.sent += sent
         return [body for _topic, body in sent]
 

@@ -20,18 +20,22 @@ def opened(account: str = "acct-1", **changes: Any) -> AccountOpened:
     return AccountOpened("account-opened", 1, **(content | changes))
 
 
-def request(reference: str = "ref-1", amount: int = 1000, account: str = "acct-1", **changes: Any) -> AuthorizationRequest:
+def request(
+    reference: str = "ref-1", amount: int = 1000, account: str = "acct-1", **changes: Any
+) -> AuthorizationRequest:
     content = {
         "network_reference": reference, "account_id": account, "card_token": f"card-{account}", "card_expiry": 203012,
         "amount": amount, "currency": "USD", "merchant_id": "merchant-1", "merchant_name": "Corner Shop",
-        "merchant_country": "US", "mcc": 5411, "entry_mode": "chip", "card_present": True, "transmitted_at": T0 + SECOND,
+        "merchant_country": "US", "mcc": 5411, "entry_mode": "chip", "card_present": True,
+        "transmitted_at": T0 + SECOND,
     }  # fmt: skip
     return AuthorizationRequest("authorization-request", 1, **(content | changes))
 
 
 def reversal(reference: str = "ref-1", message_id: str = "rev-1", account: str = "acct-1", **changes: Any) -> Reversal:
     content = {
-        "message_id": message_id, "network_reference": reference, "account_id": account, "transmitted_at": T0 + 2 * SECOND,
+        "message_id": message_id, "network_reference": reference, "account_id": account,
+        "transmitted_at": T0 + 2 * SECOND,
     }  # fmt: skip
     return Reversal("reversal", 1, **(content | changes))
 

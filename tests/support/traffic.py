@@ -37,7 +37,11 @@ def send(sender: Producer, messages: Iterable[Inbound]) -> int:
     for message in messages:
         key = message.account_id.encode()  # type: ignore[union-attr]
         sender.produce(
-            TOPIC_OF_TYPE[message.type], codec.encode(message), key, partition_for(key, PARTITIONS), on_delivery=delivered
+            TOPIC_OF_TYPE[message.type],
+            codec.encode(message),
+            key,
+            partition_for(key, PARTITIONS),
+            on_delivery=delivered,
         )
         sender.poll(0)
         count += 1

@@ -71,7 +71,9 @@ def worker(
     """A worker process on `kafka` with its data under `folder`; gone when the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}-{time.monotonic_ns()}.log"
-    environment = {key: value for key, value in os.environ.items() if key == "OTB_FRAUD_MODEL" or not key.startswith("OTB_")}
+    environment = {
+        key: value for key, value in os.environ.items() if key == "OTB_FRAUD_MODEL" or not key.startswith("OTB_")
+    }
     environment |= {"OTB_KAFKA": kafka, "OTB_HOME": str(folder), "OTB_WORKER": name, "PYTHONUNBUFFERED": "1"}
     environment |= {f"OTB_{key.upper()}": str(value) for key, value in settings.items()}
     if fault is not None:
@@ -79,7 +81,11 @@ def worker(
     root = Path(__file__).parents[2]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.faulty_worker"], stdout=output, stderr=output, env=environment, cwd=root
+            [sys.executable, "-m", "tests.support.faulty_worker"],
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=root,
         )
     started = WorkerProcess(process, log)
     try:

@@ -70,7 +70,9 @@ class TestFraud:
             self.runs.append(len(matrix))
             return [type("Scored", (), {"ppm": self.ppm, "reasons": ["amount"]})() for _row in matrix]
 
-    @pytest.mark.parametrize(("ppm", "outcome"), [(899_999, "approved"), (900_000, "declined"), (1_000_000, "declined")])
+    @pytest.mark.parametrize(
+        ("ppm", "outcome"), [(899_999, "approved"), (900_000, "declined"), (1_000_000, "declined")]
+    )
     def test_the_cut_itself_declines(self, ppm: int, outcome: str) -> None:
         bench = Bench(model=self.Model(ppm))
         bench.run(say.opened())
@@ -84,11 +86,16 @@ class TestFraud:
         bench = Bench(model=model)
         bench.run(say.opened("acct-1"), say.opened("acct-2"), say.opened("acct-3"))
         bench.run(
-            say.request("ref-1", 400_000, "acct-1"), say.request("ref-2", 1, "acct-2"), say.request("ref-3", 1, "acct-3"),
-            say.request("ref-4", 400_000, "acct-1"),
+            say.request("ref-1", 400_000, "acct-1"), say.request("ref-2", 1, "acct-2"),
+            say.request("ref-3", 1, "acct-3"), say.request("ref-4", 400_000, "acct-1"),
         )  # fmt: skip
         assert model.runs == [3, 1]
-        assert [d["reason"] for d in bench.on("authorization-decisions")] == [None, None, None, "insufficient-open-to-buy"]
+        assert [d["reason"] for d in bench.on("authorization-decisions")] == [
+            None,
+            None,
+            None,
+            "insufficient-open-to-buy",
+        ]
 
     def test_only_requests_that_may_still_be_approved_are_scored(self) -> None:
         model = self.Model(0)

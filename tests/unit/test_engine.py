@@ -94,8 +94,18 @@ def test_a_record_that_makes_the_domain_raise_is_left_out_and_everyone_else_deci
     bench.run(
         say.request("ref-1"), say.request("ref-poison"), say.request("ref-2"), say.request("ref-3", account="acct-2")
     )
-    assert [d["network_reference"] for d in bench.on("authorization-decisions")] == ["ref-poison", "ref-1", "ref-2", "ref-3"]
-    assert [d["outcome"] for d in bench.on("authorization-decisions")] == ["declined", "approved", "approved", "approved"]
+    assert [d["network_reference"] for d in bench.on("authorization-decisions")] == [
+        "ref-poison",
+        "ref-1",
+        "ref-2",
+        "ref-3",
+    ]
+    assert [d["outcome"] for d in bench.on("authorization-decisions")] == [
+        "declined",
+        "approved",
+        "approved",
+        "approved",
+    ]
     [letter] = bench.on("dead-letters")
     assert (letter["reason"], letter["detail"]) == ("processing-error", "ZeroDivisionError('a bug')")
     assert list(bench.account().holds) == ["ref-1", "ref-2"]
@@ -116,7 +126,11 @@ def test_a_typical_row_stays_small() -> None:
     bench.run(say.opened())
     for n in range(200):
         at = say.T0 + n * 8 * 3_600_000
-        bench.run(say.request(f"net-2026-{n:08}", 2000 + n, transmitted_at=at, merchant_id=f"merchant-{n % 30}", mcc=5000 + n % 20))
+        bench.run(
+            say.request(
+                f"net-2026-{n:08}", 2000 + n, transmitted_at=at, merchant_id=f"merchant-{n % 30}", mcc=5000 + n % 20
+            )
+        )
         bench.run(say.presentment(f"net-2026-{n:08}", 2000 + n, f"clr-2026-{n:08}", transmitted_at=at + 2 * say.DAY))
         if n % 30 == 0:
             bench.run(say.payment(60_000, f"pay-{n}", transmitted_at=at))

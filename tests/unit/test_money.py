@@ -11,7 +11,13 @@ from models import money
 
 @pytest.mark.parametrize(
     ("amount", "currency", "major"),
-    [(12345, "KWD", "12.345"), (1000, "JPY", "1000"), (12345, "CLF", "1.2345"), (12345, "USD", "123.45"), (-5, "EUR", "-0.05")],
+    [
+        (12345, "KWD", "12.345"),
+        (1000, "JPY", "1000"),
+        (12345, "CLF", "1.2345"),
+        (12345, "USD", "123.45"),
+        (-5, "EUR", "-0.05"),
+    ],
 )
 def test_i6_minor_units_go_by_currency(amount: int, currency: str, major: str) -> None:
     assert money.to_major(amount, currency) == Decimal(major)

@@ -34,7 +34,7 @@ class Consumer:
         self.position = offsets[CHANGELOG]
 
     async def call(self, _method: Any, tps: set[TP]) -> dict[TP, tuple[int | None, int | None]]:
-        return {tp: (self.position, self.last_handed_out) for tp in tps}
+        return dict.fromkeys(tps, (self.position, self.last_handed_out))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from faust.transport.drivers import aiokafka as driver
@@ -35,7 +35,7 @@ class Slice:
     records: Mapping[TP, list[ConsumerRecord]]
 
 
-class SliceThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class SliceThread(driver.AIOKafkaConsumerThread):
     """Runs in Faust's consumer thread, where aiokafka's group coordinator lives as well."""
 
     fetch_wait_ms: int
@@ -89,7 +89,7 @@ class SliceThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return found
 
 
-class SliceConsumer(driver.Consumer):  # type: ignore[misc]
+class SliceConsumer(driver.Consumer):
     """Yields one event per poll; `release` opens the gate for the next."""
 
     fetch_wait_ms: int = 20
@@ -104,7 +104,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
 
     @property
     def thread(self) -> SliceThread:
-        return self._thread  # type: ignore[no-any-return]
+        return cast(SliceThread, self._thread)
 
     def release(self) -> None:
         """The slice in work is done with, committed or dropped."""
@@ -118,7 +118,7 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         super().resume_partitions(tps)
         self._in_thread("resume", tps)
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
         await self._idle.wait()
         records, active = await self._wait_next_records(timeout)
         if not records or self.should_stop:
@@ -137,13 +137,14 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         if slice_ and self.thread.fetched_under is not None:
             tp = next(iter(slice_))
             message = self._to_message(tp, slice_[tp][-1])
-            message.offset, message.value = BEYOND_ANY_OFFSET, Slice(self.thread.fetched_under, slice_)
+            message.offset = BEYOND_ANY_OFFSET
+            message.value = cast(Any, Slice(self.thread.fetched_under, slice_))
             self._idle.clear()
             yield tp, message
 
     def _restore(self, tp: TP, fetched: list[ConsumerRecord]) -> None:
         """Changelog records during recovery, active or standby: to the store in one write."""
-        tables = self.app.tables
+        tables = cast(Any, self.app.tables)
         tables._changelogs[tp.topic].data.write(
             tp.partition, [(record.key, record.value) for record in fetched], fetched[-1].offset
         )
@@ -163,5 +164,9 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         self.thread.thread_loop.call_soon_threadsafe(call)
 
 
-class SliceTransport(driver.Transport):  # type: ignore[misc]
-    Consumer = SliceConsumer
+class SliceTransport(driver.Transport):
+    """Faust's transport with our consumer, which waits `fetch_wait_ms` at most for new records."""
+
+    def __init__(self, url: Any, app: Any, fetch_wait_ms: int) -> None:
+        super().__init__(url, app)
+        vars(self)["Consumer"] = type("Consumer", (SliceConsumer,), {"fetch_wait_ms": fetch_wait_ms})

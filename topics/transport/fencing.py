@@ -73,11 +73,13 @@ class _StableCoordinator(GroupCoordinator):  # type: ignore[misc]
 
 class _FencedTransactionManager(TransactionManager):  # type: ignore[misc]
     membership: Membership | None = None
+    _txn_consumer_group: str | None
 
     def error_transaction(self, exc: BaseException) -> None:
         """aiokafka forgets the partitions here, so the abort that follows believes the transaction empty and sends no
         EndTxn; the records already written would be published by the NEXT commit. Remember them."""
-        partitions, group = set(self._txn_partitions), self._txn_consumer_group
+        partitions = set(self._txn_partitions)
+        group = self._txn_consumer_group
         super().error_transaction(exc)
         self._txn_partitions |= partitions
         self._txn_consumer_group = group

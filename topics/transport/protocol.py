@@ -80,7 +80,7 @@ class FencedTxnOffsetCommit(Request[TxnOffsetCommitRequestV3]):  # type: ignore[
     API_KEY = 28
 
     def __init__(self, *fields: Any) -> None:
-        self._fields = fields
+        self._fields: tuple[Any, ...] = fields
 
     def build(self, struct: type[TxnOffsetCommitRequestV3]) -> TxnOffsetCommitRequestV3:
         return struct(*self._fields)
@@ -152,7 +152,8 @@ class StableOffsetFetch(Request[OffsetFetchRequestV7]):  # type: ignore[misc]
     API_KEY = 9
 
     def __init__(self, group_id: str, partitions: Sequence[tuple[str, Sequence[int]]]) -> None:
-        self._fields = (group_id, [(topic, list(numbers), {}) for topic, numbers in partitions], True, {})
+        by_topic = [(topic, list(numbers), {}) for topic, numbers in partitions]
+        self._fields: tuple[Any, ...] = (group_id, by_topic, True, {})
 
     def build(self, struct: type[OffsetFetchRequestV7]) -> OffsetFetchRequestV7:
         return struct(*self._fields)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
 from mode import Service
+
+from topics.transport.consumer import SliceConsumer
 
 POLL_S = 0.02
 
@@ -82,7 +84,7 @@ class MarkerAwareRecovery(Recovery):
         }
         if not behind:
             return
-        thread = self.app.consumer.thread
+        thread = cast(SliceConsumer, self.app.consumer).thread
         progress: dict[TP, tuple[int | None, int | None]] = await thread.call_thread(thread.progress, behind)
         for tp, (position, last) in progress.items():
             end = self.active_highwaters[tp]
@@ -90,7 +92,7 @@ class MarkerAwareRecovery(Recovery):
                 self.active_offsets[tp] = end
 
 
-class MarkerAwareTables(TableManager):  # type: ignore[misc]
+class MarkerAwareTables(TableManager):
     """Starts the transactional producer before recovery looks at the changelog, so that a dead predecessor's open
     transaction is aborted by then and the end offsets are final."""
 
@@ -102,7 +104,7 @@ class MarkerAwareTables(TableManager):  # type: ignore[misc]
         if self._recovery is None:
             self._recovery = MarkerAwareRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
             self._recovery.deadline_s = self.recovery_deadline_s
-        return self._recovery  # type: ignore[no-any-return]
+        return cast(MarkerAwareRecovery, self._recovery)
 
     async def on_start(self) -> None:
         if self.before_recovery is not None:
