@@ -61,21 +61,19 @@ def create_topics(settings: Settings, kafka: str) -> None:
     asyncio.run(ensure_topics(kafka, settings.app_id, settings.partitions, settings.replication))
 
 
-def sink_command() -> list[str]:
-    """The command that starts a ledger sink; its settings are in the environment."""
-    return [sys.executable, "-m", "deploy.cli", "sink"]
+def command(name: str) -> list[str]:
+    """The command line of `otb NAME` as a child process, so that its failures are one line; settings: environment."""
+    return [sys.executable, "-m", "deploy.cli", name]
 
 
 @contextmanager
 def engine(settings: Settings, run: Run, on_progress: Callable[[str], None]) -> Iterator[Engine]:
     """Worker and sink for the time of the block, both ready; the worker stops first. Raises ChildDied."""
-    from agents.app import worker_command  # noqa: PLC0415  (imports the whole engine: a second that others save)
-
     variables = environment(engine_settings(settings, run)) | {"PYTHONUNBUFFERED": "1"}
     on_progress("starting worker and sink")
     with (
-        child("sink", sink_command(), run.folder, variables) as sink,
-        child("worker", worker_command(), run.folder, variables) as worker,
+        child("sink", command("sink"), run.folder, variables) as sink,
+        child("worker", command("worker"), run.folder, variables) as worker,
     ):
         sink.wait_ready(READY_SECONDS)
         worker.wait_ready(READY_SECONDS)

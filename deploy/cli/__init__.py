@@ -1,1 +1,1 @@
-"""The `otb` command line: one module per group of commands, wired in `main.py`."""
+"""The `otb` command line: one module per group of commands, wired in `app.py`."""

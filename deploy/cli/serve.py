@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from agents.settings import Settings
 from deploy import embedded
 from deploy.cli import environment
-from deploy.cli.failures import EXIT_INTERRUPTED
+from deploy.cli.failures import EXIT_INTERRUPTED, UserError
 from deploy.cli.output import Reporter, print_json, results
 from deploy.embedded import Run
 from deploy.engine import Engine, create_topics, engine, require_given_servers
@@ -62,11 +62,15 @@ def worker() -> None:
     Give further workers names of their own: OTB_WORKER=worker-1 otb worker.
     """
     from agents.app import run as run_worker  # noqa: PLC0415  (the engine takes a second to import)
+    from models.scoring.onnx import UnusableModel  # noqa: PLC0415
 
     settings, _run = environment.connected(environment.settings())
     clients.require(str(settings.kafka))
     _log_to_stderr()
-    run_worker(settings)
+    try:
+        run_worker(settings)
+    except UnusableModel as error:
+        raise UserError(f"OTB_FRAUD_MODEL={settings.fraud_model}: {error}") from error
 
 
 def sink() -> None:

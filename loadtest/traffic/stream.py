@@ -83,7 +83,7 @@ class Traffic:
     Raises ValueError naming the argument that makes no sense.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917
+    def __init__(
         self,
         seed: int,
         accounts: int,

@@ -15,7 +15,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.cli.main import build
+from deploy.cli.app import build
 from deploy.embedded.kafka import Broker, Node
 from deploy.embedded.ports import ReservedPort
 from loadtest.opening import NotOpened, open_accounts

@@ -33,6 +33,7 @@ LARGEST_BYTES = 2_300
 START = 1_767_225_600_000
 
 Step = tuple[int, AuthorizationRequest, bool]
+Seen = list[tuple[int, int]]  # (time, amount)
 
 requests = st.builds(
     AuthorizationRequest,
@@ -52,11 +53,14 @@ requests = st.builds(
     card_present=st.booleans(),
     transmitted_at=st.just(START),
 )
-gaps = st.one_of(st.integers(0, 15_000), st.integers(0, 600_000), st.integers(0, 5 * 3_600_000), st.integers(0, 10**10))
-steps = st.lists(st.tuples(gaps, requests, st.booleans()), max_size=120)
+edges = st.sampled_from([10_000, 60_000, 300_000, 3_600_000, 24 * 3_600_000])
+gaps = st.one_of(
+    edges, st.integers(0, 15_000), st.integers(0, 600_000), st.integers(0, 5 * 3_600_000), st.integers(0, 10**10)
+)
+steps = st.lists(st.tuples(gaps, requests, st.booleans()), max_size=80)
 
 
-def check_window(window: Window, seen: list[tuple[int, int]], now: int, width: int, span: int) -> None:
+def check_window(window: Window, seen: Seen, now: int, width: int, span: int) -> None:
     count, amount = window.totals(now // width, span)
     oldest = (now // width - span) * width
     assert count == sum(1 for at, _ in seen if at >= oldest)
@@ -65,12 +69,19 @@ def check_window(window: Window, seen: list[tuple[int, int]], now: int, width: i
     assert count <= sum(1 for at, _ in seen if at > now - (span + 1) * width)
 
 
+def check_windows(profile: Profile, seen: Seen, declined: Seen, now: int) -> None:
+    check_window(profile.minute, seen, now, MINUTE_BUCKET_MS, MINUTE_BUCKETS)
+    check_window(profile.hour, seen, now, HOUR_BUCKET_MS, HOUR_BUCKETS)
+    check_window(profile.day, seen, now, DAY_BUCKET_MS, DAY_BUCKETS)
+    check_window(profile.declined, declined, now, DAY_BUCKET_MS, DAY_BUCKETS)
+
+
 @settings(max_examples=150, deadline=None)
 @given(steps, gaps)
 def test_windows_equal_plain_lists(history: list[Step], pause: int) -> None:
     profile, now = Profile(), START
-    seen: list[tuple[int, int]] = []
-    declined: list[tuple[int, int]] = []
+    seen: Seen = []
+    declined: Seen = []
     for gap, request, approved in history:
         now += gap
         assert len(features(profile, request, "US", now)) == WIDTH
@@ -79,12 +90,9 @@ def test_windows_equal_plain_lists(history: list[Step], pause: int) -> None:
         seen.append((now, request.amount))
         if not approved:
             declined.append((now, request.amount))
+        check_windows(profile, seen, declined, now)
         assert len(msgspec.msgpack.encode(profile)) <= LARGEST_BYTES
-    now += pause
-    check_window(profile.minute, seen, now, MINUTE_BUCKET_MS, MINUTE_BUCKETS)
-    check_window(profile.hour, seen, now, HOUR_BUCKET_MS, HOUR_BUCKETS)
-    check_window(profile.day, seen, now, DAY_BUCKET_MS, DAY_BUCKETS)
-    check_window(profile.declined, declined, now, DAY_BUCKET_MS, DAY_BUCKETS)
+    check_windows(profile, seen, declined, now + pause)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(profile), type=Profile) == profile
 
 

@@ -7,12 +7,17 @@ the changelog's last row of every account equal to its entries
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import Any
 
+import asyncpg
 import orjson
+from prometheus_client import CollectorRegistry
 
 from models.messages import AccountUpdate, AuthorizationDecision, JournalEntry, Posting, ReversalAcknowledgement
+from sinks.ledger import reports
+from sinks.ledger.service import LedgerSink
 from tables import rows
 from tests.support.auditor import Auditor, same
 from tests.support.traffic import read
@@ -71,6 +76,31 @@ class Run:
             for record in partition:
                 last[record.key().decode()] = record.value()
         return last
+
+    async def post(self, dsn: str) -> None:
+        """Let the real sink write every journal entry to PostgreSQL, then compare each account's row with the ledger."""
+        sink = LedgerSink(
+            bootstrap=self.bootstrap, dsn=dsn, group_id=f"{self.app_id}-ledger", registry=CollectorRegistry()
+        )
+        running = asyncio.create_task(sink.run())
+        expected = sum(map(len, self.entries().values()))
+        connection = await asyncpg.connect(dsn)
+        try:
+            async with asyncio.timeout(60):
+                await sink.ready.wait()
+                while (await reports.counts(connection)).entries < expected:
+                    await asyncio.sleep(0.2)
+            figures = {}
+            for account_id, row in self.last_rows().items():
+                account = rows.decode(row)
+                figures[account_id] = (account.posted_balance, account.open_holds(), account.sequence)
+            same("imbalance", (await reports.trial_balance(connection)).balanced, True)
+            same("differences", reports.reconcile(figures, await reports.balances_by_account(connection)), [])
+            same("accounts compared", len(figures) > 0, True)
+        finally:
+            await connection.close()
+            await sink.stop()
+            await running
 
     @staticmethod
     def _check_row(row: bytes, entries: list[JournalEntry]) -> None:

@@ -26,7 +26,7 @@ NOW = 1_767_225_600_000
 DAY_MS = 86_400_000
 
 
-def request(  # noqa: PLR0917
+def request(
     amount: int = 1000, merchant: str = "m-1", mcc: int = 5411, country: str = "US", present: bool = True, at: int = NOW
 ) -> AuthorizationRequest:
     return AuthorizationRequest(

@@ -149,6 +149,7 @@ def test_ppm_rounds_half_up_and_stays_in_range() -> None:
     assert [ppm(logit) for logit in (0.0, -1e9, 1e9, -700.0, 60.0)] == [500_000, 0, 1_000_000, 0, 1_000_000]
     assert ppm(float(np.log(9))) == CUT
     assert ppm(-13.8155) == 1  # 1.0000 ppm
+    assert ppm(-14.3) == 1  # 0.62 ppm
     assert ppm(-14.6) == 0  # 0.46 ppm
 
 

@@ -152,7 +152,7 @@ class StableOffsetFetch(Request[OffsetFetchRequestV7]):  # type: ignore[misc]
     API_KEY = 9
 
     def __init__(self, group_id: str, partitions: Sequence[tuple[str, Sequence[int]]]) -> None:
-        by_topic = [(topic, list(numbers), {}) for topic, numbers in partitions]
+        by_topic: list[Any] = [(topic, list(numbers), {}) for topic, numbers in partitions]
         self._fields: tuple[Any, ...] = (group_id, by_topic, True, {})
 
     def build(self, struct: type[OffsetFetchRequestV7]) -> OffsetFetchRequestV7:

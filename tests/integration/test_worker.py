@@ -1,0 +1,122 @@
+"""A worker process on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+
+from deploy.embedded.kafka import Broker
+from tests.chaos.test_workers_die import just_now, open_accounts, story
+from tests.support import messages as say
+from tests.support.checker import Run
+from tests.support.traffic import Load, producer, read, send, wait_for
+from tests.support.workers import worker
+from topics import codec
+from topics.keys import partition_for
+
+
+def bodies(partitions: list[list[Any]]) -> list[dict[str, Any]]:
+    return [orjson.loads(record.value()) for partition in partitions for record in partition]
+
+
+def listening(pid: int) -> set[str]:
+    """Local addresses of the process's listening sockets, as in /proc/net/tcp (hexadecimal)."""
+    sockets = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink() and link.exists() is not None}
+    inodes = {name[8:-1] for name in sockets if name.startswith("socket:[")}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                found.add(fields[1].split(":")[0])
+    return found
+
+
+def test_one_worker_from_end_to_end(own_broker: Broker, tmp_path: Path) -> None:
+    kafka = own_broker.bootstrap
+    with worker(kafka, tmp_path) as only:
+        only.wait_ready()
+        assert listening(only.pid) == {"0100007F"}, "no port open beyond 127.0.0.1"
+        at = just_now()
+        sender = producer(kafka)
+        send(sender, [say.opened(transmitted_at=at)])
+        wait_for(kafka, "account-updates", 1)
+
+        # F5, F6, F12: bad records between good ones
+        good = [say.request(f"ref-{number}", transmitted_at=at) for number in range(3)]
+        bad_amount = codec.encode(say.request("ref-bad", transmitted_at=at)).replace(b":1000,", b':"a string",')
+        send(sender, good[:1])
+        for value in (bad_amount, None, b"\xff", b"x" * 200_000):
+            sender.produce("authorizations", value, b"acct-1", partition_for(b"acct-1", 4))
+        sender.flush(10)
+        send(sender, good[1:])
+        decisions = bodies(wait_for(kafka, "authorization-decisions", 4))
+        assert [(d["network_reference"], d["reason"]) for d in decisions] == [
+            ("ref-0", None), ("ref-bad", "malformed"), ("ref-1", None), ("ref-2", None),
+        ]  # fmt: skip
+        letters = bodies(read(kafka, "dead-letters"))
+        assert sorted(letter["reason"] for letter in letters) == ["empty", "invalid-field", "not-json", "too-large"]
+
+        # A1: the same request again gets the very same bytes
+        send(sender, good[:1])
+        again = [record.value() for p in wait_for(kafka, "authorization-decisions", 5) for record in p]
+        assert again[-1] == again[0]
+
+        page = urllib.request.urlopen(f"http://127.0.0.1:{only.metrics_port()}/metrics", timeout=5).read().decode()  # noqa: S310
+        assert 'otb_outcomes_total{outcome="approved",type="authorization-request"} 4.0' in page
+        assert 'otb_dead_letters_total{reason="not-json"} 1.0' in page
+        assert "otb_decision_latency_seconds_bucket" in page
+
+
+def test_what_a_producer_aborted_is_never_decided(own_broker: Broker, tmp_path: Path) -> None:
+    """Faust reads uncommitted unless told otherwise."""
+    kafka, at = own_broker.bootstrap, just_now()
+    with worker(kafka, tmp_path) as only:
+        only.wait_ready()
+        send(producer(kafka), [say.opened(transmitted_at=at)])
+        wait_for(kafka, "account-updates", 1)
+        gateway = Producer({"bootstrap.servers": kafka, "transactional.id": "a-gateway"})
+        gateway.init_transactions(10)
+        for reference, finish in (("ref-aborted", gateway.abort_transaction), ("ref-kept", gateway.commit_transaction)):
+            gateway.begin_transaction()
+            request = say.request(reference, transmitted_at=at)
+            gateway.produce("authorizations", codec.encode(request), b"acct-1", partition_for(b"acct-1", 4))
+            gateway.flush(10)
+            time.sleep(1)  # in sight of the worker, and not yet decided either way
+            finish(10)
+        decisions = bodies(wait_for(kafka, "authorization-decisions", 1))
+        assert [decision["network_reference"] for decision in decisions] == ["ref-kept"]
+
+
+def test_f1_a_second_worker_joins_and_one_leaves_under_load(own_broker: Broker, tmp_path: Path, database: str) -> None:
+    kafka, told = own_broker.bootstrap, story(6000, seed=10)
+    with worker(kafka, tmp_path / "a", "worker-a") as first:
+        first.wait_ready()
+        open_accounts(kafka)
+        load = Load(kafka, told, rate=400)
+        load.start()
+        time.sleep(2)
+        with worker(kafka, tmp_path / "b", "worker-b") as second:
+            second.wait_ready()
+            time.sleep(3)
+            first.process.terminate()
+            assert first.wait_ended() in (0, -15)
+            load.join(60)
+            wait_for(kafka, "authorization-decisions", len(told))
+            Run(kafka).check()
+    asyncio.run(Run(kafka).post(database))
+
+
+def test_topics_with_another_partition_count_are_refused_in_one_line(own_broker: Broker, tmp_path: Path) -> None:
+    kafka = own_broker.bootstrap
+    with worker(kafka, tmp_path) as first:
+        first.wait_ready()
+    with worker(kafka, tmp_path, partitions=6) as second, pytest.raises(AssertionError, match="has 4 partitions, OTB_PARTITIONS says 6"):
+        second.wait_ready()
