@@ -93,7 +93,7 @@ def fresh_run() -> str:
     return f"s{time.time_ns() // 1000:x}"
 
 
-def prepare(  # noqa: PLR0913, PLR0917
+def prepare(
     plan: Simulation, run_id: str, partitions: int, now_ms: int, spool: Spool, on_progress: Progress
 ) -> Traffic:
     """Fill `spool` with the run's messages, dated so that they end shortly before `now_ms` and never after it."""

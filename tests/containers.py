@@ -55,7 +55,7 @@ def postgres_container() -> Iterator[str]:
     """A PostgreSQL of the embedded one's major version; yields its DSN."""
     from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
 
-    container = PostgresContainer("postgres:18", username="otb", password="otb", dbname="postgres", driver=None)  # noqa: S106
+    container = PostgresContainer("postgres:18", username="otb", password="otb", dbname="postgres", driver=None)
     _publish(container, 5432, (LOOPBACK,))
     with container:
         yield container.get_connection_url()

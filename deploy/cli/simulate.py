@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(simulate)
 
 
-def simulate(  # noqa: PLR0913, PLR0917  (one parameter per option)
+def simulate(
     rate: Annotated[float, typer.Option(min=0.1, help="Authorisation requests per second.")] = 500,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to send, warm-up excluded.")] = 30,
     accounts: Annotated[int, typer.Option(min=1, help="Accounts to open for this run.")] = 1000,

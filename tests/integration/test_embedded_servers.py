@@ -72,7 +72,7 @@ async def test_postgres_answers_to_its_password_only(run: Run) -> None:
     assert await connection.fetchval("SHOW fsync") == "on"
     await connection.close()
     with pytest.raises(asyncpg.InvalidPasswordError):
-        await asyncpg.connect(run.postgres_dsn, password="wrong")  # noqa: S106
+        await asyncpg.connect(run.postgres_dsn, password="wrong")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

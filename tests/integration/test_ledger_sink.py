@@ -206,7 +206,7 @@ async def test_a_restart_goes_by_the_stored_offsets(stage: Stage) -> None:
 
 async def test_a_sink_that_is_cut_down_again_and_again(stage: Stage) -> None:
     """Each run is cancelled somewhere in the middle; what the next one finds is whole."""
-    chance = random.Random(4)  # noqa: S311
+    chance = random.Random(4)
     await stage.produce(stage.entries(3000))
     for _ in range(6):
         sink = stage.sink(max_batch=20)

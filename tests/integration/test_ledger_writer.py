@@ -232,7 +232,7 @@ async def test_the_socket_is_cut_at_commit(ledger: Ledger, cut: Any, retries: in
 
 async def test_the_socket_is_cut_again_and_again(ledger: Ledger) -> None:
     """E9: most commits of twenty batches are cut, on one side of it or the other, some twice."""
-    chance = random.Random(9)  # noqa: S311
+    chance = random.Random(9)
     records = some_records(200)
     cuts: list[Cut] = chance.choices(["before", "after", "never"], k=30)
     planned = 30 - cuts.count("never")
@@ -319,7 +319,7 @@ async def test_many_writers_on_the_same_entries(ledger: Ledger) -> None:
     await ledger.adopt(*range(8))
 
     async def write(partition: int) -> int:
-        shuffled = random.Random(partition).sample(entries, len(entries))  # noqa: S311
+        shuffled = random.Random(partition).sample(entries, len(entries))
         records = [record(entry, offset, partition) for offset, entry in enumerate(shuffled)]
         writer = ledger.another_writer()
         outcomes = [await writer.write(batch(records[i : i + 100])) for i in range(0, len(records), 100)]

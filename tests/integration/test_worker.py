@@ -28,7 +28,7 @@ def bodies(partitions: list[list[Any]]) -> list[dict[str, Any]]:
 
 def listening(pid: int) -> set[str]:
     """Local addresses of the process's listening sockets, as in /proc/net/tcp (hexadecimal)."""
-    sockets = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink() and link.exists() is not None}
+    sockets = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
     inodes = {name[8:-1] for name in sockets if name.startswith("socket:[")}
     found = set()
     for table in ("tcp", "tcp6"):
@@ -69,7 +69,7 @@ def test_one_worker_from_end_to_end(own_broker: Broker, tmp_path: Path) -> None:
         again = [record.value() for p in wait_for(kafka, "authorization-decisions", 5) for record in p]
         assert again[-1] == again[0]
 
-        page = urllib.request.urlopen(f"http://127.0.0.1:{only.metrics_port()}/metrics", timeout=5).read().decode()  # noqa: S310
+        page = urllib.request.urlopen(f"http://127.0.0.1:{only.metrics_port()}/metrics", timeout=5).read().decode()
         assert 'otb_outcomes_total{outcome="approved",type="authorization-request"} 4.0' in page
         assert 'otb_dead_letters_total{reason="not-json"} 1.0' in page
         assert "otb_decision_latency_seconds_bucket" in page
@@ -118,5 +118,6 @@ def test_topics_with_another_partition_count_are_refused_in_one_line(own_broker:
     kafka = own_broker.bootstrap
     with worker(kafka, tmp_path) as first:
         first.wait_ready()
-    with worker(kafka, tmp_path, partitions=6) as second, pytest.raises(AssertionError, match="has 4 partitions, OTB_PARTITIONS says 6"):
+    refusal = pytest.raises(AssertionError, match="has 4 partitions, OTB_PARTITIONS says 6")
+    with worker(kafka, tmp_path, partitions=6) as second, refusal:
         second.wait_ready()

@@ -88,7 +88,7 @@ class Run:
         try:
             async with asyncio.timeout(60):
                 await sink.ready.wait()
-                while (await reports.counts(connection)).entries < expected:
+                while (await reports.counts(connection)).entries < expected:  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
             figures = {}
             for account_id, row in self.last_rows().items():

@@ -29,21 +29,21 @@ class Broker:
         self.fail_at: dict[str, Exception] = {}
         self.gate = asyncio.Event()
         self.gate.set()
-        self.producer = SimpleNamespace(register=lambda partitions: self.step("register more"))
+        self.producer = SimpleNamespace(register=lambda _partitions: self.step("register more"))
 
     def step(self, name: str) -> None:
         self.did.append(name)
         if name in self.fail_at:
             raise self.fail_at[name]
 
-    async def begin(self, partitions: set[Any], offsets: dict[Any, int], fetched_under: Membership) -> None:
+    async def begin(self, partitions: set[Any], offsets: dict[Any, int], _fetched_under: Membership) -> None:
         self.offsets, self.partitions = offsets, partitions
         self.step("begin")
 
     async def fenced(self) -> None:
         self.step("fenced")
 
-    async def write(self, topic: str, partition: int, records: Any) -> asyncio.Future[int]:
+    async def write(self, topic: str, _partition: int, _records: Any) -> asyncio.Future[int]:
         self.step(f"write {topic}")
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         future.set_result(41)
@@ -67,7 +67,11 @@ class Stage:
             thread=SimpleNamespace(fetched_under=CURRENT), release=lambda: self.did.append("release")
         )
         self.decider = Decider(
-            self.bench.engine, self.broker, "changelog", self.apply, WorkerMetrics()  # type: ignore[arg-type]
+            self.bench.engine,
+            self.broker,
+            "changelog",
+            self.apply,
+            WorkerMetrics(),  # type: ignore[arg-type]
         )
 
     def apply(self, partition: int, rows: Any, offset: int) -> None:
