@@ -32,9 +32,8 @@ def trial_balance(as_json: Annotated[bool, typer.Option("--json", help="Print th
     )
     if as_json:
         accounts = [asdict(row) | {"balance": row.balance} for row in balance.rows]
-        print_json(
-            {"accounts": accounts, "imbalance": balance.imbalance, "balanced": balance.balanced} | asdict(counts)
-        )
+        result = {"accounts": accounts, "imbalance": balance.imbalance, "balanced": balance.balanced}
+        print_json(result | {"entries": counts.entries, "postings": counts.postings})
     else:
         console = results()
         console.print(trial_balance_table(balance))
