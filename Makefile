@@ -9,7 +9,7 @@ INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format lock clean
+.PHONY: help setup demo test test-fast lint format lock docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lock: .venv/dev.stamp ## pin requirements and Kafka's jars anew (ARGS=--upgrade:
 	$(COMPILE) $(ARGS) pyproject.toml --extra dev --extra train -c requirements/runtime.txt -o requirements/dev.txt
 	echo uv | $(COMPILE) - -c requirements/dev.txt -o requirements/bootstrap.txt
 	$(BIN)/python -m deploy.embedded.lock_jars
+
+docs: .venv/dev.stamp ## write the generated tables of README.md and docs/messages.md anew
+	$(BIN)/python -m deploy.documentation
 
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info

@@ -75,6 +75,11 @@ class Decider:
             consumer.release()  # Faust has emptied the stream's queue
             self._next_offset.clear()
 
+    def lags(self, end: Callable[[TP], int | None]) -> dict[TP, int]:
+        """Records behind the end of each partition decided so far; `end` gives a partition's end offset if known."""
+        ends = {tp: end(tp) for tp in self._next_offset}
+        return {tp: max(0, last - self._next_offset[tp]) for tp, last in ends.items() if last is not None}
+
     def _unseen(self, records: Mapping[TP, list[ConsumerRecord]]) -> dict[TP, list[ConsumerRecord]]:
         unseen = {}
         for tp, fetched in records.items():

@@ -73,6 +73,7 @@ def test_one_worker_from_end_to_end(own_broker: Broker, tmp_path: Path) -> None:
         assert 'otb_outcomes_total{outcome="approved",type="authorization-request"} 4.0' in page
         assert 'otb_dead_letters_total{reason="not-json"} 1.0' in page
         assert "otb_decision_latency_seconds_bucket" in page
+        assert "otb_consumer_lag_records{partition=" in page
 
 
 def test_what_a_producer_aborted_is_never_decided(own_broker: Broker, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Run:
         return last
 
     async def post(self, dsn: str) -> None:
-        """Let the real sink write every journal entry to PostgreSQL, then compare each account's row with the ledger."""
+        """Let the real sink write every entry to PostgreSQL, then compare each account's row with the ledger."""
         sink = LedgerSink(
             bootstrap=self.bootstrap, dsn=dsn, group_id=f"{self.app_id}-ledger", registry=CollectorRegistry()
         )

@@ -144,6 +144,12 @@ async def test_after_a_revocation_the_committed_offsets_decide_again(stage: Stag
     assert list(stage.bench.account().holds) == ["ref-1", "ref-2"]
 
 
+async def test_the_lag_is_what_lies_between_the_last_commit_and_the_end(stage: Stage) -> None:
+    await stage.handle("ref-1", "ref-2", first=10)
+    assert stage.decider.lags(lambda _tp: 15) == {INPUT: 3}
+    assert stage.decider.lags(lambda _tp: None) == {}
+
+
 async def test_a_revocation_waits_for_the_commit_in_work(stage: Stage) -> None:
     stage.broker.gate.clear()
     handling = asyncio.create_task(stage.handle("ref-1"))

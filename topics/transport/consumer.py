@@ -1,7 +1,7 @@
 """Faust's consumer, made to hand out slices: everything one poll fetched, from all owned partitions, as one event.
 
 What differs from Faust's own, and why (its source at 0.15.3):
-- records are read committed and a fetch waits 20 ms at most (Faust: uncommitted, 1,500 ms);
+- records are read committed and a fetch waits 5 ms at most by default (Faust: uncommitted, 1,500 ms);
 - the membership is noted in the fetcher's thread the moment records leave it;
 - one slice is in work at a time and the next poll waits for it, so that records gather into one slice meanwhile
   (Faust instead fills a buffer, takes full partitions out of the active set, and sleeps a second);
