@@ -71,9 +71,7 @@ def worker(
     """A worker process on `kafka` with its data under `folder`; gone when the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}-{time.monotonic_ns()}.log"
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith("OTB_")
-    }
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OTB_")}
     environment |= {"OTB_KAFKA": kafka, "OTB_HOME": str(folder), "OTB_WORKER": name, "PYTHONUNBUFFERED": "1"}
     environment |= {f"OTB_{key.upper()}": str(value) for key, value in settings.items()}
     if fault is not None:
