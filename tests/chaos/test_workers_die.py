@@ -55,7 +55,7 @@ def test_a_worker_killed_inside_a_commit_loses_and_doubles_nothing(
     step: str, own_broker: Broker, tmp_path: Path
 ) -> None:
     kafka, told = own_broker.bootstrap, story(4000, seed=7)
-    with worker(kafka, tmp_path, fault=f"KILL:{step}:120") as first:
+    with worker(kafka, tmp_path, fault=f"KILL:{step}:30") as first:
         first.wait_ready()
         open_accounts(kafka)
         load = Load(kafka, told, rate=800)
@@ -96,7 +96,7 @@ def test_f14_a_worker_frozen_past_its_session_commits_nothing_when_it_wakes(
 ) -> None:
     """Frozen inside a transaction, before and after its offsets; a second worker takes over meanwhile."""
     kafka, told = own_broker.bootstrap, story(9000, seed=9)
-    with worker(kafka, tmp_path / "a", "worker-a", fault=f"STOP:{step}:150") as frozen:
+    with worker(kafka, tmp_path / "a", "worker-a", fault=f"STOP:{step}:40") as frozen:
         frozen.wait_ready()
         with worker(kafka, tmp_path / "b", "worker-b") as other:
             other.wait_ready()
