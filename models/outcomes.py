@@ -41,8 +41,3 @@ class UpdateOutcome(StrEnum):
     CURRENCY_MISMATCH = "currency-mismatch"
     UNKNOWN_CURRENCY = "unknown-currency"
     CONFLICTING_DUPLICATE = "conflicting-duplicate"
-
-    @property
-    def moved(self) -> bool:
-        """True when the message took effect; the others are parked in `dead-letters` as well."""
-        return self in (UpdateOutcome.APPLIED, UpdateOutcome.POSTED_WITHOUT_HOLD)
