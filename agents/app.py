@@ -58,7 +58,6 @@ class Worker:
     transactions: Transactions
     ticker: ClockTicker
     metrics: WorkerMetrics
-    table: accounts.AccountsTable
 
 
 def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) -> Worker:
@@ -83,7 +82,7 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     )
     changelog = admin.changelog(settings.app_id).name
     decider = Decider(engine, transactions, changelog, table.write, metrics, step)
-    worker = Worker(app, settings, decider, transactions, ClockTicker(kafka), metrics, table)
+    worker = Worker(app, settings, decider, transactions, ClockTicker(kafka), metrics)
     _listen(worker)
     return worker
 
@@ -223,11 +222,6 @@ def _calm_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)
-
-
-def worker_command() -> list[str]:
-    """The command that starts a worker process; its settings are in the environment."""
-    return [sys.executable, "-m", "agents.app"]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ event being processed. This one keeps memory small, writes rows and offset toget
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,7 +82,3 @@ class RowStore(rocksdb.Store):
             offsets[message.tp] = max(message.offset, offsets.get(message.tp, -1))
         for tp, offset in offsets.items():
             self.write(tp.partition, rows[tp], offset)
-
-    def as_mapping(self) -> Mapping[bytes, bytes]:
-        """Every row of every open partition; for tests and tools, never in the path of a decision."""
-        return {key: row for db in self._dbs.values() for key, row in db.items() if key != self.offset_key}

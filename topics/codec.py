@@ -8,7 +8,6 @@ the message has fields cannot hide a repeated key; any other record takes the sl
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Annotated, Any, Final
 
@@ -123,8 +122,3 @@ def _short(digits: str) -> str:
     if len(digits) > MAX_DIGITS:
         raise Unreadable("number-too-long", f"a number of {len(digits)} characters")
     return digits
-
-
-def field_names(message_type: type) -> tuple[str, ...]:
-    """The fields of a message class, in wire order."""
-    return tuple(field.name for field in dataclasses.fields(message_type))
