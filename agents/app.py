@@ -213,7 +213,15 @@ def run(settings: Settings, step: Step = lambda _name: None) -> None:
         settings.worker_metrics_port, settings.metrics_host, registry=worker.metrics.registry
     )
     print(f"metrics {settings.metrics_host}:{server.server_port}", flush=True)
-    faust.Worker(worker.app, loglevel="WARNING", quiet=True, redirect_stdouts=False).execute_from_commandline()
+    faust_worker(worker.app).execute_from_commandline()
+
+
+def faust_worker(app: faust.App) -> faust.Worker:
+    """Faust's process around the app, without its progress spinner: that one sets the root logger to DEBUG, and then a
+    sixth of the worker's time goes into aiokafka's log records, which no handler takes."""
+    process = faust.Worker(app, loglevel="WARNING", quiet=True, redirect_stdouts=False)
+    process.spinner = None
+    return process
 
 
 def _calm_garbage_collector() -> None:

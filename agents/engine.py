@@ -26,7 +26,7 @@ from faust.types import TP
 
 from models import authorization, update
 from models.account import Account
-from models.authorization import FraudScore, Policy
+from models.authorization import FraudScore, Policy, Screened
 from models.messages import (
     AccountOpened,
     AccountUpdate,
@@ -207,35 +207,36 @@ class _Attempt:
 
     def _decide_wave(self, items: list[_Item], wave: list[int], results: list[Result | None]) -> None:
         """Every account occurs once in a wave, so the order within it does not matter."""
-        to_score: list[tuple[int, Account]] = []
+        to_score: list[tuple[int, Screened]] = []
         for index in wave:
             item = items[index]
             try:
                 result = self._decide_unscored(item)
             except Exception as error:
                 raise _poison(item, error) from error
-            if isinstance(result, Account):
+            if type(result) is Screened:
                 to_score.append((index, result))
             else:
                 results[index] = result
-        for (index, account), score in zip(to_score, self._score(items, to_score), strict=True):
-            item = items[index]
+        scores = self._score([screened for _index, screened in to_score])
+        for (index, screened), score in zip(to_score, scores, strict=True):
             try:
-                results[index] = result = authorization.decide(account, item.message, score, self._engine._policy)  # type: ignore[arg-type]
+                results[index] = authorization.decide(screened, score, self._engine._policy)
             except Exception as error:
-                raise _poison(item, error) from error
-            self._unit.put(item.partition, account)
+                raise _poison(items[index], error) from error
+            self._unit.put(items[index].partition, screened.account)
 
-    def _decide_unscored(self, item: _Item) -> Result | Account:
-        """The result, or the account when the request needs a score first."""
+    def _decide_unscored(self, item: _Item) -> Result | Screened:
+        """The result, or what to score first."""
         partition, message = item.partition, item.message
         account = self._unit.get(partition, message.account_id)  # type: ignore[union-attr]
         if type(message) is AuthorizationRequest:
             if account is None:
                 return authorization.decline_unknown_account(message)
-            result = authorization.screen(account, message)
-            if result is None:
-                return account
+            screened = authorization.screen(account, message)
+            if type(screened) is Screened:
+                return screened
+            result = screened
         elif type(message) is Reversal:
             result = authorization.reverse(account, message)
         elif type(message) is AccountOpened:
@@ -248,15 +249,14 @@ class _Attempt:
             self._unit.put(partition, account)
         return result
 
-    def _score(self, items: list[_Item], to_score: list[tuple[int, Account]]) -> list[FraudScore | None]:
+    def _score(self, requests: list[Screened]) -> list[FraudScore | None]:
         model = self._engine._model
-        if model is None or not to_score:
-            return [None] * len(to_score)
-        rows = []
-        for index, account in to_score:
-            request: AuthorizationRequest = items[index].message  # type: ignore[assignment]
-            now = max(account.as_of, request.transmitted_at)
-            rows.append(features(account.profile, request, account.home_country, now))
+        if model is None or not requests:
+            return [None] * len(requests)
+        rows = [
+            features(account.profile, request, account.home_country, now)
+            for account, request, _fingerprint, now in requests
+        ]
         started = time.perf_counter()
         scores = model.score(np.array(rows, np.float32))
         self._model_seconds += time.perf_counter() - started

@@ -15,6 +15,7 @@ from loadtest.result import LoadResult
 from loadtest.schedule import Schedule
 from loadtest.spool import Spool, grouped
 from loadtest.traffic import Labelled, Traffic
+from models.messages import AuthorizationRequest
 from topics.declarations import AUTHORIZATIONS
 
 DAY_MS: Final = 86_400_000
@@ -40,6 +41,7 @@ class Simulation:
     accounts: int
     seed: int = 1
     warmup: float = 2.0
+    follow_ups: bool = True  # presentments, reversals and payments as well, not only authorisation requests
 
     @property
     def schedule(self) -> Schedule:
@@ -103,7 +105,8 @@ def prepare(
     for attempt in range(_ATTEMPTS):
         traffic = Traffic(plan.seed, plan.accounts, run_id, _CURRENCY, start_ms, span.per_account_day)
         clock = _LastTime(start_ms)
-        groups = islice(grouped(clock.watch(traffic.stream()), partitions), total)
+        stream = clock.watch(traffic.stream())
+        groups = islice(grouped(stream if plan.follow_ups else _requests(stream), partitions), total)
         spool.clear()
         spool.extend(groups, lambda done: on_progress("messages prepared", done, total))
         if clock.last_ms <= now_ms:
@@ -112,6 +115,10 @@ def prepare(
         # evening before is busy.
         start_ms -= (clock.last_ms - now_ms + _MINUTE_MS) * 2**attempt
     raise AssertionError(f"{total} requests of {plan.accounts} accounts do not fit before {now_ms}")
+
+
+def _requests(stream: Iterator[Labelled]) -> Iterator[Labelled]:
+    return (labelled for labelled in stream if isinstance(labelled.message, AuthorizationRequest))
 
 
 class _LastTime:

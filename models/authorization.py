@@ -2,8 +2,8 @@
 
 Two steps, because the fraud score of a whole slice is computed in one model run between them:
 
-    screen(account, request)                     -> a Result when no score is needed, else None
-    decide(account, request, score, policy)      -> the Result; books the hold when approved
+    screen(account, request)           -> a Result when no score is needed, else the request as Screened
+    decide(screened, score, policy)    -> the Result; books the hold when approved
 
 Both make every check in order, then act; after the last check nothing can fail.
 """
@@ -43,12 +43,21 @@ class FraudScore(NamedTuple):
     model_version: str
 
 
+class Screened(NamedTuple):
+    """A request worth scoring, and what the checks before it found out."""
+
+    account: Account
+    request: AuthorizationRequest
+    fingerprint: int
+    now: int  # the time of the request as the account sees it
+
+
 def decline_unknown_account(request: AuthorizationRequest) -> Result:
     return Result(unremembered(request, DeclineReason.UNKNOWN_ACCOUNT, None), [], changed=False)
 
 
-def screen(account: Account, request: AuthorizationRequest) -> Result | None:
-    """Replays, conflicts, and every decline that needs no score. None: the request is worth scoring."""
+def screen(account: Account, request: AuthorizationRequest) -> Result | Screened:
+    """Replays, conflicts, and every decline that needs no score."""
     print_ = authorization_fingerprint(request)
     answer = account.answers.get(request.network_reference)
     if answer is not None:
@@ -57,20 +66,21 @@ def screen(account: Account, request: AuthorizationRequest) -> Result | None:
         return Result(unremembered(request, DeclineReason.STALE_DUPLICATE, account), [], changed=False)
     now = max(account.as_of, request.transmitted_at)
     reason = _first_failed_check(account, request, now)
-    return None if reason is None else _answer(account, request, print_, reason, None)
+    screened = Screened(account, request, print_, now)
+    return screened if reason is None else _answer(screened, account.open_to_buy(now), reason, None)
 
 
-def decide(account: Account, request: AuthorizationRequest, score: FraudScore | None, policy: Policy) -> Result:
+def decide(screened: Screened, score: FraudScore | None, policy: Policy) -> Result:
     """Approve or decline a request that `screen` let through; `score` None means that no model is configured."""
-    print_ = authorization_fingerprint(request)
-    now = max(account.as_of, request.transmitted_at)
-    if request.amount > account.open_to_buy(now):
-        return _answer(account, request, print_, DeclineReason.INSUFFICIENT_OPEN_TO_BUY, score)
+    account, request, _fingerprint, now = screened
+    open_to_buy = account.open_to_buy(now)
+    if request.amount > open_to_buy:
+        return _answer(screened, open_to_buy, DeclineReason.INSUFFICIENT_OPEN_TO_BUY, score)
     if score is not None and score.ppm >= policy.fraud_cut_ppm:
-        return _answer(account, request, print_, DeclineReason.SUSPECTED_FRAUD, score)
+        return _answer(screened, open_to_buy, DeclineReason.SUSPECTED_FRAUD, score)
     # After this point it must succeed.
     placed = Hold(request.amount, now, now + policy.hold_ms, request.merchant_id, request.mcc)
-    return _answer(account, request, print_, None, score, placed)
+    return _answer(screened, open_to_buy - request.amount, None, score, placed)
 
 
 def reverse(account: Account | None, message: Reversal) -> Result:
@@ -134,28 +144,24 @@ def _month(now: int) -> int:
 
 
 def _answer(
-    account: Account,
-    request: AuthorizationRequest,
-    print_: int,
+    screened: Screened,
+    open_to_buy: int,
     reason: DeclineReason | None,
     score: FraudScore | None,
     placed: Hold | None = None,
 ) -> Result:
-    """Write the decision into the row: expiries, the hold if there is one, the profile, the answer."""
-    now = hold.advance(account, request.transmitted_at)
+    """Write the decision into the row: expiries, the hold if there is one, the profile, the answer.
+
+    `open_to_buy` is what is left after it; holds that end here had stopped counting before.
+    """
+    account, request, fingerprint, now = screened
+    account.as_of = now
     entries = hold.expire(account, now)
     if placed is not None:
         entries.append(hold.place(account, request.network_reference, placed, now))
     account.profile.observe(request, now, approved=placed is not None)
-    answer = AuthorizationAnswer(
-        print_,
-        now,
-        reason,
-        account.open_to_buy(now),
-        None if score is None else score.ppm,
-        [] if score is None else score.reasons,
-        None if score is None else score.model_version,
-    )
+    ppm, reasons, model_version = (None, [], None) if score is None else score
+    answer = AuthorizationAnswer(fingerprint, now, reason, open_to_buy, ppm, reasons, model_version)
     remember(account.answers, request.network_reference, answer, now)
     return Result(_decision(request, answer), entries, changed=True)
 

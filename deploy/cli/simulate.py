@@ -30,6 +30,9 @@ def simulate(
     accounts: Annotated[int, typer.Option(min=1, help="Accounts to open for this run.")] = 1000,
     seed: Annotated[int, typer.Option(help="Equal seeds play equal traffic.")] = 1,
     warmup: Annotated[float, typer.Option(min=0, help="Seconds at the same rate that are not measured.")] = 2,
+    authorizations_only: Annotated[
+        bool, typer.Option("--authorizations-only", help="No presentments, reversals and payments in between.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Play card traffic and time the decisions, open loop.
@@ -46,7 +49,7 @@ def simulate(
         worker_pid = None
     reporter = Reporter()
     try:
-        plan = Simulation(rate, seconds, accounts, seed, warmup)
+        plan = Simulation(rate, seconds, accounts, seed, warmup, follow_ups=not authorizations_only)
         result = play(bootstrap, plan, reporter.count, worker_pid=worker_pid)
     finally:
         reporter.close()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from models import authorization, update
 from models.account import Account
-from models.authorization import FraudScore, Policy
+from models.authorization import FraudScore, Policy, Screened
 from models.messages import AccountOpened, AuthorizationRequest, Inbound, JournalEntry, PaymentReceived, Presentment
 from tables import rows
 from tests.support import messages as say
@@ -91,7 +91,8 @@ class Domain:
         if isinstance(message, AuthorizationRequest):
             if account is None:
                 return authorization.decline_unknown_account(message)
-            return authorization.screen(account, message) or authorization.decide(account, message, score, POLICY)
+            screened = authorization.screen(account, message)
+            return authorization.decide(screened, score, POLICY) if isinstance(screened, Screened) else screened
         if isinstance(message, AccountOpened):
             self.account, result = update.open_account(account, message)
             return result

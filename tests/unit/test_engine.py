@@ -84,11 +84,11 @@ def test_a_record_that_makes_the_domain_raise_is_left_out_and_everyone_else_deci
     bench.run(say.opened("acct-2"))
     decide = authorization.decide
 
-    def buggy(account, request, score, policy):  # type: ignore[no-untyped-def]
-        if request.network_reference == "ref-poison":
-            account.holds.clear()  # half-done damage that must not survive
+    def buggy(screened, score, policy):  # type: ignore[no-untyped-def]
+        if screened.request.network_reference == "ref-poison":
+            screened.account.holds.clear()  # half-done damage that must not survive
             raise ZeroDivisionError("a bug")
-        return decide(account, request, score, policy)
+        return decide(screened, score, policy)
 
     monkeypatch.setattr(authorization, "decide", buggy)
     bench.run(

@@ -70,3 +70,13 @@ def test_equal_seeds_play_equal_traffic() -> None:
 
 def test_every_run_has_identifiers_of_its_own() -> None:
     assert fresh_run() != fresh_run()
+
+
+def test_authorizations_only_leaves_out_presentments_reversals_and_payments_and_keeps_the_number_of_requests() -> None:
+    def types(plan: Simulation) -> set[str]:
+        return {orjson.loads(record.value)["type"] for group in played(plan, NOON_MS) for record in group}
+
+    mixed = Simulation(rate=300, seconds=4, accounts=50, warmup=1)
+    only = Simulation(rate=300, seconds=4, accounts=50, warmup=1, follow_ups=False)
+    assert types(mixed) > types(only) == {"authorization-request"}
+    assert len(played(only, NOON_MS)) == only.schedule.total
