@@ -1,5 +1,6 @@
 """Decides a slice: records in, rows and records out, nothing sent and nothing stored yet.
 
+    batches      of a few dozen messages, so that what is decoded is decided and encoded while it is in the cache
     decode       each record, bad ones to the dead letters
     waves        the first message of every account, then the second of each, ...: an account's later message sees
                  its earlier one, and each wave's authorisation requests are scored in ONE model run
@@ -15,8 +16,9 @@ import base64
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -25,7 +27,6 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from models import authorization, update
-from models.account import Account
 from models.authorization import FraudScore, Policy, Screened
 from models.messages import (
     AccountOpened,
@@ -62,6 +63,9 @@ log = logging.getLogger(__name__)
 
 TOPIC_ORDER: Final = (ACCOUNT_EVENTS.name, PAYMENTS.name, CLEARINGS.name, AUTHORIZATIONS.name)
 """Within a slice, money that moved comes before money that is asked for."""
+
+BATCH: Final = 64
+"""Messages worked on at a time. In one run on 2 cores, us a request: 74 at 4,000, 75 at 250, 59 at 125, 56 at 50."""
 
 
 class Model(Protocol):
@@ -163,12 +167,9 @@ class _Attempt:
 
     def run(self) -> Decided:
         items = self._decode()
-        results: list[Result | None] = [None] * len(items)
-        for wave in _waves(items):
-            self._decide_wave(items, wave, results)
-        for item, result in zip(items, results, strict=True):
-            if result is not None:
-                self._collect(item, result)
+        while batch := list(islice(items, BATCH)):
+            self._decide_batch(batch)
+            self._unit.put_away()
         self._sweep()
         return Decided(
             self._unit.changed_rows(),
@@ -180,13 +181,14 @@ class _Attempt:
 
     # -- decode
 
-    def _decode(self) -> list[_Item]:
-        items = []
+    def _decode(self) -> Iterator[_Item]:
         for topic in TOPIC_ORDER:
             for tp, records in self._slice.items():
                 if tp.topic == topic:
-                    items += [item for record in records if (item := self._read(tp, record)) is not None]
-        return items
+                    for record in records:
+                        item = self._read(tp, record)
+                        if item is not None:
+                            yield item
 
     def _read(self, tp: TP, record: ConsumerRecord) -> _Item | None:
         try:
@@ -205,6 +207,14 @@ class _Attempt:
 
     # -- decide
 
+    def _decide_batch(self, items: list[_Item]) -> None:
+        results: list[Result | None] = [None] * len(items)
+        for wave in _waves(items):
+            self._decide_wave(items, wave, results)
+        for item, result in zip(items, results, strict=True):
+            if result is not None:
+                self._collect(item, result)
+
     def _decide_wave(self, items: list[_Item], wave: list[int], results: list[Result | None]) -> None:
         """Every account occurs once in a wave, so the order within it does not matter."""
         to_score: list[tuple[int, Screened]] = []
@@ -214,7 +224,7 @@ class _Attempt:
                 result = self._decide_unscored(item)
             except Exception as error:
                 raise _poison(item, error) from error
-            if type(result) is Screened:
+            if isinstance(result, Screened):
                 to_score.append((index, result))
             else:
                 results[index] = result
@@ -234,7 +244,7 @@ class _Attempt:
             if account is None:
                 return authorization.decline_unknown_account(message)
             screened = authorization.screen(account, message)
-            if type(screened) is Screened:
+            if isinstance(screened, Screened):
                 return screened
             result = screened
         elif type(message) is Reversal:

