@@ -72,7 +72,7 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     transactions = Transactions(
         kafka, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
     )
-    policy = Policy(settings.fraud_cut_ppm, settings.hold_days * DAY_MS)
+    policy = Policy(settings.fraud_cut_ppm, settings.hold_days * DAY_MS, settings.stand_in_limit)
     engine = Engine(
         table.row,
         _fraud_model(settings),

@@ -4,7 +4,7 @@
     decode       each record, bad ones to the dead letters
     waves        the first message of every account, then the second of each, ...: an account's later message sees
                  its earlier one, and each wave's authorisation requests are scored in ONE model run
-    collect      rows to write and records to send, in the order the messages came
+    collect      rows to write and records to send, in the order the messages came (agents/output.py)
 
 A record that makes the domain raise is a bug, but must not stop everyone's cards: the slice is decided again without
 it and it goes to the dead letters as `processing-error`.
@@ -12,52 +12,27 @@ it and it goes to the dead letters as `processing-error`.
 
 from __future__ import annotations
 
-import base64
 import logging
-import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final, NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from models import authorization, update
-from models.authorization import FraudScore, Policy, Screened
-from models.messages import (
-    AccountOpened,
-    AccountUpdate,
-    AuthorizationDecision,
-    AuthorizationRequest,
-    ClockTick,
-    DeadLetter,
-    Inbound,
-    JournalEntry,
-    Presentment,
-    Reversal,
-    ReversalAcknowledgement,
-)
-from models.outcomes import DeclineReason
+from agents.output import Output
+from agents.scoring import Model, Scorer
+from models import authorization, lifecycle, servicing
+from models.account import Account
+from models.authorization import Policy, Screened
+from models.messages import AuthorizationRequest, Inbound
 from models.result import Result
-from models.scoring.features import features
 from tables.unit_of_work import ReadRow, UnitOfWork
 from topics import codec
 from topics.codec import Unreadable
-from topics.declarations import (
-    ACCOUNT_EVENTS,
-    ACCOUNT_UPDATES,
-    AUTHORIZATION_DECISIONS,
-    AUTHORIZATIONS,
-    CLEARINGS,
-    CLOCK,
-    DEAD_LETTERS,
-    JOURNAL_ENTRIES,
-    PAYMENTS,
-)
+from topics.declarations import ACCOUNT_EVENTS, AUTHORIZATIONS, CLEARINGS, CLOCK, PAYMENTS
 
 log = logging.getLogger(__name__)
 
@@ -67,28 +42,14 @@ TOPIC_ORDER: Final = (ACCOUNT_EVENTS.name, PAYMENTS.name, CLEARINGS.name, AUTHOR
 BATCH: Final = 64
 """Messages worked on at a time. In one run on 2 cores, us a request: 74 at 4,000, 75 at 250, 59 at 125, 56 at 50."""
 
-
-class Model(Protocol):
-    """What the engine needs of a fraud model: scores for a matrix of features, one row a request."""
-
-    @property
-    def version(self) -> str: ...
-
-    def score(self, matrix: npt.NDArray[np.float32]) -> Sequence[Scored]: ...
-
-
-class Scored(Protocol):
-    @property
-    def ppm(self) -> int: ...
-
-    @property
-    def reasons(self) -> list[str]: ...
+Where = tuple[str, int, int]
+"""(topic, partition, offset) of a record"""
 
 
 class Sweeper(Protocol):
-    """Hands out, tick by tick, the rows to look for ended holds in."""
+    """Hands out, tick by tick, the accounts where something has ended."""
 
-    def next_rows(self, partition: int) -> list[str]: ...
+    def next_rows(self, partition: int, now: int) -> list[str]: ...
 
 
 @dataclass(slots=True)
@@ -113,10 +74,10 @@ class _Item(NamedTuple):
 class Poisoned(Exception):
     """The domain raised on this record."""
 
-    def __init__(self, where: tuple[str, int, int], error: Exception) -> None:
-        super().__init__(f"{where}: {error!r}")
-        self.where = where
+    def __init__(self, record: ConsumerRecord, error: Exception) -> None:
+        self.where: Where = (record.topic, record.partition, record.offset)
         self.error = error
+        super().__init__(f"{self.where}: {error!r}")
 
 
 class Engine:
@@ -125,15 +86,15 @@ class Engine:
     def __init__(
         self, read_row: ReadRow, model: Model | None, policy: Policy, max_future_ms: int, sweeper: Sweeper
     ) -> None:
-        self._read_row = read_row
-        self._model = model
-        self._policy = policy
-        self._max_future_ms = max_future_ms
-        self._sweeper = sweeper
+        self.read_row = read_row
+        self.scorer = Scorer(model)
+        self.policy = policy
+        self.max_future_ms = max_future_ms
+        self.sweeper = sweeper
 
     def decide(self, records: Mapping[TP, list[ConsumerRecord]]) -> Decided:
         """Decide all records of a slice, as often as poisoned ones have to be left out."""
-        poisoned: dict[tuple[str, int, int], Exception] = {}
+        poisoned: dict[Where, Exception] = {}
         while True:
             try:
                 return _Attempt(self, records, poisoned).run()
@@ -142,30 +103,21 @@ class Engine:
                 poisoned[found.where] = found.error
 
 
-@dataclass(slots=True)
-class _Output:
-    records: dict[tuple[str, int], list[tuple[bytes | None, bytes]]] = field(default_factory=lambda: defaultdict(list))
-    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    dead_letters: Counter[str] = field(default_factory=Counter)
-
-
 class _Attempt:
     """One pass over a slice."""
 
     def __init__(
-        self,
-        engine: Engine,
-        records: Mapping[TP, list[ConsumerRecord]],
-        poisoned: Mapping[tuple[str, int, int], Exception],
+        self, engine: Engine, records: Mapping[TP, list[ConsumerRecord]], poisoned: Mapping[Where, Exception]
     ) -> None:
         self._engine = engine
         self._slice = records
         self._poisoned = poisoned
-        self._unit = UnitOfWork(engine._read_row)
-        self._output = _Output()
-        self._model_seconds = 0.0
+        self._unit = UnitOfWork(engine.read_row)
+        self._output = Output()
 
     def run(self) -> Decided:
+        scorer = self._engine.scorer
+        model_seconds = scorer.seconds
         items = self._decode()
         while batch := list(islice(items, BATCH)):
             self._decide_batch(batch)
@@ -176,7 +128,7 @@ class _Attempt:
             self._output.records,
             self._output.outcomes,
             self._output.dead_letters,
-            self._model_seconds,
+            scorer.seconds - model_seconds,
         )
 
     # -- decode
@@ -196,12 +148,12 @@ class _Attempt:
             if bug is not None:
                 raise Unreadable("processing-error", repr(bug))
             message = codec.decode(tp.topic, record.key, record.value)
-            if message.transmitted_at > record.timestamp + self._engine._max_future_ms:
+            if message.transmitted_at > record.timestamp + self._engine.max_future_ms:
                 raise Unreadable(
                     "from-the-future", f"{message.transmitted_at} is ahead of {record.timestamp}", "transmitted_at"
                 )
         except Unreadable as error:
-            self._bury(tp, record, error)
+            self._output.refuse(record, error)
             return None
         return _Item(tp.partition, message, record)
 
@@ -213,7 +165,7 @@ class _Attempt:
             self._decide_wave(items, wave, results)
         for item, result in zip(items, results, strict=True):
             if result is not None:
-                self._collect(item, result)
+                self._output.answer(item.record, item.message.type, result)
 
     def _decide_wave(self, items: list[_Item], wave: list[int], results: list[Result | None]) -> None:
         """Every account occurs once in a wave, so the order within it does not matter."""
@@ -223,17 +175,17 @@ class _Attempt:
             try:
                 result = self._decide_unscored(item)
             except Exception as error:
-                raise _poison(item, error) from error
+                raise Poisoned(item.record, error) from error
             if isinstance(result, Screened):
                 to_score.append((index, result))
             else:
                 results[index] = result
-        scores = self._score([screened for _index, screened in to_score])
-        for (index, screened), score in zip(to_score, scores, strict=True):
+        opinions = self._engine.scorer.opinions([screened for _index, screened in to_score])
+        for (index, screened), opinion in zip(to_score, opinions, strict=True):
             try:
-                results[index] = authorization.decide(screened, score, self._engine._policy)
+                results[index] = authorization.decide(screened, opinion, self._engine.policy)
             except Exception as error:
-                raise _poison(items[index], error) from error
+                raise Poisoned(items[index].record, error) from error
             self._unit.put(items[index].partition, screened.account)
 
     def _decide_unscored(self, item: _Item) -> Result | Screened:
@@ -241,85 +193,50 @@ class _Attempt:
         partition, message = item.partition, item.message
         account = self._unit.get(partition, message.account_id)  # type: ignore[union-attr]
         if type(message) is AuthorizationRequest:
-            if account is None:
-                return authorization.decline_unknown_account(message)
-            screened = authorization.screen(account, message)
+            screened = _screen(account, message)
             if isinstance(screened, Screened):
                 return screened
             result = screened
-        elif type(message) is Reversal:
-            result = authorization.reverse(account, message)
-        elif type(message) is AccountOpened:
-            account, result = update.open_account(account, message)
-        elif type(message) is Presentment:
-            result = update.present(account, message)
         else:
-            result = update.receive_payment(account, message)  # type: ignore[arg-type]
+            result = lifecycle.handle(account, message, self._engine.policy)
+        account = result.opened or account
         if result.changed and account is not None:
             self._unit.put(partition, account)
         return result
 
-    def _score(self, requests: list[Screened]) -> list[FraudScore | None]:
-        model = self._engine._model
-        if model is None or not requests:
-            return [None] * len(requests)
-        rows = [
-            features(account.profile, request, account.home_country, now)
-            for account, request, _fingerprint, now in requests
-        ]
-        started = time.perf_counter()
-        scores = model.score(np.array(rows, np.float32))
-        self._model_seconds += time.perf_counter() - started
-        return [FraudScore(score.ppm, score.reasons, model.version) for score in scores]
-
-    # -- collect
-
-    def _collect(self, item: _Item, result: Result) -> None:
-        key = item.record.key
-        reply, records = result.reply, self._output.records
-        records[_reply_topic(reply), item.partition].append((key, codec.encode(reply)))
-        if result.entries:
-            records[JOURNAL_ENTRIES.name, item.partition] += [(key, codec.encode(entry)) for entry in result.entries]
-        if result.parked is not None:
-            self._bury(
-                TP(item.record.topic, item.partition), item.record, Unreadable(result.parked, "parked"), answer=False
-            )
-        self._output.outcomes[item.message.type, _outcome(reply)] += 1
+    # -- sweep
 
     def _sweep(self) -> None:
-        """Write down ended holds, a bounded number of rows per tick: they already stopped counting when they ended."""
+        """Write down ended holds and score what had to wait, a bounded number of rows per tick."""
         for tp, records in self._slice.items():
             if tp.topic != CLOCK.name:
                 continue
             ticks = [item.message.transmitted_at for record in records if (item := self._read(tp, record)) is not None]
             if ticks:
-                for account_id in self._engine._sweeper.next_rows(tp.partition):
-                    self._sweep_account(tp.partition, account_id, max(ticks))
+                now = max(ticks)
+                for account_id in self._engine.sweeper.next_rows(tp.partition, now):
+                    account = self._unit.get(tp.partition, account_id)
+                    if account is not None:
+                        self._sweep_account(tp.partition, account, now)
 
-    def _sweep_account(self, partition: int, account_id: str, now: int) -> None:
-        account = self._unit.get(partition, account_id)
-        entries: list[JournalEntry] = [] if account is None else update.sweep(account, now)
-        if account is not None and entries:
+    def _sweep_account(self, partition: int, account: Account, now: int) -> None:
+        entries = servicing.sweep(account, now)
+        waiting = account.unscored
+        scores = self._engine.scorer.late(waiting) if waiting else None
+        if entries:
+            self._output.swept(partition, account.account_id, entries)
+        if scores is not None:
+            for request, score in zip(waiting, scores, strict=True):
+                self._output.scored_late(partition, account.account_id, request, score, now)
+            account.unscored = []
+        if entries or scores is not None:
             self._unit.put(partition, account)
-            records = self._output.records[JOURNAL_ENTRIES.name, partition]
-            records += [(account_id.encode(), codec.encode(entry)) for entry in entries]
-            self._output.outcomes[ClockTick.__name__, "hold-expired"] += len(entries)
 
-    def _bury(self, tp: TP, record: ConsumerRecord, error: Unreadable, answer: bool = True) -> None:
-        """Keep the record whole in the dead letters; a malformed request that names itself is declined as well."""
-        letter = DeadLetter(
-            "dead-letter", 1, tp.topic, tp.partition, record.offset, error.reason, error.field, error.detail[:500],
-            _base64(record.key), _base64(record.value), record.timestamp,
-        )  # fmt: skip
-        self._output.records[DEAD_LETTERS.name, tp.partition].append((record.key, codec.encode(letter)))
-        self._output.dead_letters[error.reason] += 1
-        identity = codec.refused_request(record.value) if answer and tp.topic == AUTHORIZATIONS.name else None
-        if identity is not None:
-            decision = _refuse(identity, record.timestamp)
-            self._output.records[AUTHORIZATION_DECISIONS.name, tp.partition].append(
-                (record.key, codec.encode(decision))
-            )
-            self._output.outcomes["authorization-request", DeclineReason.MALFORMED] += 1
+
+def _screen(account: Account | None, request: AuthorizationRequest) -> Result | Screened:
+    if account is None:
+        return authorization.decline_unknown_account(request)
+    return authorization.screen(account, request)
 
 
 def _waves(items: Sequence[_Item]) -> list[list[int]]:
@@ -334,28 +251,3 @@ def _waves(items: Sequence[_Item]) -> list[list[int]]:
             waves.append([])
         waves[number].append(index)
     return waves
-
-
-def _poison(item: _Item, error: Exception) -> Poisoned:
-    return Poisoned((item.record.topic, item.partition, item.record.offset), error)
-
-
-def _reply_topic(reply: AuthorizationDecision | ReversalAcknowledgement | AccountUpdate) -> str:
-    return ACCOUNT_UPDATES.name if type(reply) is AccountUpdate else AUTHORIZATION_DECISIONS.name
-
-
-def _outcome(reply: AuthorizationDecision | ReversalAcknowledgement | AccountUpdate) -> str:
-    if type(reply) is AuthorizationDecision:
-        return reply.reason or reply.outcome
-    return reply.outcome
-
-
-def _refuse(identity: Mapping[str, str], now: int) -> AuthorizationDecision:
-    return AuthorizationDecision(
-        "authorization-decision", 1, identity["network_reference"], identity["account_id"], "declined",
-        DeclineReason.MALFORMED, 0, "", None, None, None, [], None, now,
-    )  # fmt: skip
-
-
-def _base64(data: bytes | None) -> str | None:
-    return None if data is None else base64.b64encode(data).decode()

@@ -48,7 +48,12 @@ class Settings(BaseSettings):
     fraud_cut_ppm: Annotated[
         int, Field(ge=0, le=1_000_001, description="decline as suspected fraud at or above this score; 1000001: never")
     ] = 900_000
-    hold_days: Annotated[int, Field(ge=1, le=60, description="life of a hold")] = 7
+    stand_in_limit: Annotated[
+        int, Field(ge=0, description="largest amount, in minor units, approved while the fraud model fails")
+    ] = 5_000
+    hold_days: Annotated[
+        int, Field(ge=1, le=60, description="life of a hold for which the networks have no rule of their own")
+    ] = 7
     max_future_s: Annotated[
         int, Field(ge=0, description="a message dated further ahead of its arrival is dead-lettered")
     ] = 300

@@ -1,34 +1,33 @@
 """The account: one row that holds everything an authorisation needs.
 
 All amounts are integer minor units of `currency`. Every list here is bounded, because a row is one Kafka record:
-holds by MAX_OPEN_HOLDS (a request beyond it is declined), answers by `answers.py`, the profile by itself.
+holds by MAX_OPEN_HOLDS (a request beyond it is declined), answers by `answers.py`, the profile by itself, the rest by
+the constants below.
 
     open-to-buy = credit limit - posted balance - open holds that have not expired
+
+Rows are arrays: a new field goes to the end and has a default, so that an older row stays readable.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from models.answers import Answer
+from models.answers import Answer, digest
+from models.controls import Controls
 from models.profile import Profile
+from models.status import AccountStatus, CardStatus
 
 MAX_OPEN_HOLDS: Final = 200
+MAX_PRESENTED: Final = 32
+MAX_EARLY_REVERSALS: Final = 16
+MAX_UNSCORED: Final = 8
 DAY_MS: Final = 86_400_000
-
-
-class AccountStatus(StrEnum):
-    ACTIVE = "active"
-    FROZEN = "frozen"
-    CLOSED = "closed"
-
-
-class CardStatus(StrEnum):
-    ACTIVE = "active"
-    BLOCKED = "blocked"
+EARLY_REVERSAL_MS: Final = DAY_MS
+"""How long a reversal that came first keeps its authorisation out."""
+NEVER_DUE: Final = 2**63 - 1
 
 
 class Card(msgspec.Struct, array_like=True):
@@ -36,6 +35,7 @@ class Card(msgspec.Struct, array_like=True):
 
     expiry: int  # YYYYMM, the last month in which it is valid
     status: CardStatus = CardStatus.ACTIVE
+    controls: Controls | None = None
 
 
 class Hold(msgspec.Struct, array_like=True, gc=False):
@@ -46,6 +46,30 @@ class Hold(msgspec.Struct, array_like=True, gc=False):
     expires_at: int  # from this moment on it no longer counts, swept or not
     merchant_id: str
     mcc: int
+    authorized: int = 0  # approved in all, increments included
+    cleared: int = 0  # presented so far
+    life_ms: int = 0  # an increment starts it anew
+    card: int = 0  # position among the account's cards
+    rrn: str | None = None
+    approval_code: str | None = None
+    stand_in: bool = False  # approved by the network on our behalf
+
+
+class Taken(msgspec.Struct, array_like=True, gc=False):
+    """What refunds and disputes have taken from a presented purchase."""
+
+    refunded: int = 0
+    disputed: int = 0  # the first chargeback
+    credited: int = 0  # of it, credited at the moment
+    stage: str | None = None  # last stage of its dispute
+
+
+class Unscored(msgspec.Struct, array_like=True):
+    """A request that was decided while the model was not to be had, and what the model would have seen."""
+
+    network_reference: str
+    decided_at: int
+    features: list[float]
 
 
 class Account(msgspec.Struct, array_like=True):
@@ -63,8 +87,14 @@ class Account(msgspec.Struct, array_like=True):
     cards: dict[str, Card]  # by token
     holds: dict[str, Hold]  # by network reference, oldest first
     answers: dict[str, Answer]  # by message identity, oldest first
-    posted: bytes  # digests of the presentments and payments applied, oldest first
+    posted: bytes  # digests of the updates applied, oldest first
     profile: Profile
+    time_zone: str = "Etc/UTC"
+    controls: Controls | None = None
+    presented: dict[bytes, int] = msgspec.field(default_factory=dict)  # digest of reference -> amount, oldest first
+    taken: dict[bytes, Taken] = msgspec.field(default_factory=dict)  # by the same digest, where anything was taken
+    early_reversals: dict[str, int] = msgspec.field(default_factory=dict)  # network reference -> when it came
+    unscored: list[Unscored] = msgspec.field(default_factory=list)
 
     def open_holds(self) -> int:
         """Sum of the holds in the row, expired ones not yet swept included: what the ledger shows as open holds."""
@@ -74,3 +104,18 @@ class Account(msgspec.Struct, array_like=True):
         """What can still be spent at `now`; negative when over the limit. A hold counts until the moment it expires."""
         held = sum([hold.amount for hold in self.holds.values() if hold.expires_at > now])
         return self.credit_limit - self.posted_balance - held
+
+    def was_presented(self, reference: str) -> bool:
+        """Whether a presentment with this network reference is remembered."""
+        return digest(reference) in self.presented
+
+    def reversed_early(self, reference: str, now: int) -> bool:
+        """Whether a reversal of this authorisation came before it."""
+        at = self.early_reversals.get(reference) if self.early_reversals else None
+        return at is not None and now - at <= EARLY_REVERSAL_MS
+
+    def due_at(self) -> int:
+        """From when on a sweep has something to do here; NEVER_DUE when it has not."""
+        if self.unscored:
+            return 0
+        return min([hold.expires_at for hold in self.holds.values()], default=NEVER_DUE)

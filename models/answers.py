@@ -10,12 +10,16 @@ later, and there a second effect would be money, so of those a short digest is k
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import cache
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from models.messages import AccountOpened, AuthorizationRequest, PaymentReceived, Presentment, Reversal
+from models.messages import AuthorizationAdvice, AuthorizationIncrement, AuthorizationRequest, Presentment
 
 KEEP_MS: Final = 15 * 60_000
 """Networks repeat within seconds, acquirers within minutes."""
@@ -35,6 +39,9 @@ class AuthorizationAnswer(msgspec.Struct, array_like=True, tag=0):
     fraud_score: int | None
     fraud_reasons: list[str]
     model_version: str | None
+    approved: int | None = None  # an amount that differs from the one asked for
+    control: str | None = None
+    stand_in: bool = False
 
 
 class ReversalAnswer(msgspec.Struct, array_like=True, tag=1, gc=False):
@@ -52,42 +59,79 @@ class UpdateAnswer(msgspec.Struct, array_like=True, tag=2, gc=False):
     posted_balance: int
     open_holds: int
     open_to_buy: int
+    hold_reference: str | None = None
+    match_rule: str | None = None
 
 
-Answer = AuthorizationAnswer | ReversalAnswer | UpdateAnswer
+class AdviceAnswer(msgspec.Struct, array_like=True, tag=3, gc=False):
+    fingerprint: int
+    decided_at: int
+    outcome: str
+    held: int
+    open_to_buy: int
 
 
-def fingerprint(*content: object) -> int:
-    """63 bits of BLAKE2b over the parts; the separator cannot occur in any validated field."""
-    text = "\x1f".join([str(part) for part in content])
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1
+Answer = AuthorizationAnswer | ReversalAnswer | UpdateAnswer | AdviceAnswer
 
 
-def authorization_fingerprint(request: AuthorizationRequest) -> int:
-    return fingerprint(
-        request.card_token, request.card_expiry, request.amount, request.currency, request.merchant_id,
-        request.merchant_name, request.merchant_country, request.mcc, request.entry_mode, request.card_present,
-    )  # fmt: skip
+def fingerprint(content: str) -> int:
+    """63 bits of BLAKE2b."""
+    return int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest()) >> 1
 
 
-def reversal_fingerprint(message: Reversal) -> int:
-    return fingerprint(message.network_reference)
+class _Content(NamedTuple):
+    """How the content of one message type is read: what must be there, and what may."""
+
+    required: Callable[[Any], tuple[Any, ...]]
+    optional: Callable[[Any], tuple[Any, ...]]
+    names: tuple[str, ...]
+    defaults: tuple[Any, ...]
 
 
-def presentment_fingerprint(message: Presentment) -> int:
-    return fingerprint(
-        message.network_reference, message.amount, message.currency, message.merchant_id, message.mcc, message.final
+_NO_CONTENT: Final = frozenset({"type", "version", "message_id", "account_id", "transmitted_at", "stan"})
+_NO_CONTENT_OF: Final[dict[type[Any], frozenset[str]]] = {
+    AuthorizationRequest: frozenset({"network_reference"}),
+    AuthorizationIncrement: frozenset({"network_reference"}),
+    AuthorizationAdvice: frozenset({"network_reference"}),
+    Presentment: frozenset({"merchant_name"}),
+}
+"""Identity, times, and what the network stamps anew when it repeats itself."""
+
+
+def fingerprint_of(message: Any) -> int:
+    """Of a message's content. Fields at their default leave no trace, so that a new one changes no old fingerprint."""
+    required, optional, names, defaults = _content_of(type(message))
+    text = "\x1f".join(map(str, required(message)))  # the separator cannot occur in any validated field
+    given = optional(message)
+    if given != defaults:
+        for name, default, value in zip(names, defaults, given, strict=True):
+            if value != default:
+                text += f"\x1f{name}={value}"
+    return fingerprint(text)
+
+
+@cache
+def _content_of(kind: Any) -> _Content:
+    """`kind` is a message's class."""
+    none = _NO_CONTENT | _NO_CONTENT_OF.get(kind, frozenset())
+    fields = [part for part in dataclasses.fields(kind) if part.name not in none]
+    required = [part.name for part in fields if not _has_default(part)]
+    optional = [part for part in fields if _has_default(part)]
+    names = tuple(part.name for part in optional)
+    defaults = tuple(
+        part.default if part.default_factory is dataclasses.MISSING else part.default_factory() for part in optional
     )
+    return _Content(_getter(required), _getter(names), names, defaults)
 
 
-def payment_fingerprint(message: PaymentReceived) -> int:
-    return fingerprint(message.amount, message.currency)
+def _has_default(part: dataclasses.Field[Any]) -> bool:
+    return part.default is not dataclasses.MISSING or part.default_factory is not dataclasses.MISSING
 
 
-def opening_fingerprint(message: AccountOpened) -> int:
-    return fingerprint(
-        message.card_token, message.card_expiry, message.credit_limit, message.currency, message.home_country
-    )
+def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda message: tuple(getattr(message, name) for name in names)
 
 
 def approval_code(fingerprint: int) -> str:
@@ -110,7 +154,7 @@ def remember(answers: dict[str, Answer], key: str, answer: Answer, now: int) -> 
 
 
 def digest(message_id: str) -> bytes:
-    """DIGEST_BYTES that stand for a message id in a row."""
+    """DIGEST_BYTES that stand for a message id or reference in a row."""
     return hashlib.blake2b(message_id.encode(), digest_size=DIGEST_BYTES).digest()
 
 

@@ -1,8 +1,8 @@
-"""The authorisation decision and the reversal.
+"""The authorisation decision.
 
-Two steps, because the fraud score of a whole slice is computed in one model run between them:
+Two steps, because the fraud scores of many requests are computed in one model run between them:
 
-    screen(account, request)           -> a Result when no score is needed, else the request as Screened
+    screen(account, request, policy)   -> a Result when no score is needed, else the request as Screened
     decide(screened, score, policy)    -> the Result; books the hold when approved
 
 Both make every check in order, then act; after the last check nothing can fail.
@@ -11,28 +11,27 @@ Both make every check in order, then act; after the last check nothing can fail.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from models import hold
-from models.account import DAY_MS, MAX_OPEN_HOLDS, Account, AccountStatus, CardStatus, Hold
-from models.answers import (
-    AuthorizationAnswer,
-    ReversalAnswer,
-    approval_code,
-    authorization_fingerprint,
-    remember,
-    reversal_fingerprint,
-)
-from models.messages import AuthorizationDecision, AuthorizationRequest, Reversal, ReversalAcknowledgement
-from models.outcomes import DeclineReason, ReversalOutcome
+from models import controls, hold
+from models.account import DAY_MS, MAX_OPEN_HOLDS, MAX_UNSCORED, Account, Card, Hold, Unscored
+from models.answers import AuthorizationAnswer, approval_code, fingerprint_of, remember
+from models.hold_life import life_ms
+from models.messages import AuthorizationDecision, AuthorizationIncrement, AuthorizationRequest
+from models.outcomes import DeclineReason
 from models.result import Result
+from models.status import AccountStatus, CardStatus
+
+UNSCORED_KINDS: Final = frozenset({"account-verification", "refund"})
+_TAKES_REFUNDS: Final = frozenset({AccountStatus.ACTIVE, AccountStatus.FROZEN, AccountStatus.DELINQUENT_BLOCKED})
 
 
 class Policy(NamedTuple):
     """The issuer's rules that are the same for every account."""
 
     fraud_cut_ppm: int = 900_000  # declined at or above this score
-    hold_ms: int = 7 * DAY_MS
+    hold_ms: int = 7 * DAY_MS  # life of a hold where no network rule says otherwise
+    stand_in_limit: int = 5_000  # largest amount approved while the model is not to be had, minor units
 
 
 class FraudScore(NamedTuple):
@@ -41,6 +40,16 @@ class FraudScore(NamedTuple):
     ppm: int
     reasons: list[str]
     model_version: str
+
+
+class ScoreMissing(NamedTuple):
+    """The model failed: what it would have seen, to be scored later."""
+
+    features: list[float]
+
+
+Opinion = FraudScore | ScoreMissing | None
+"""None: no model is configured."""
 
 
 class Screened(NamedTuple):
@@ -52,62 +61,54 @@ class Screened(NamedTuple):
     now: int  # the time of the request as the account sees it
 
 
-def decline_unknown_account(request: AuthorizationRequest) -> Result:
+def decline_unknown_account(request: AuthorizationRequest | AuthorizationIncrement) -> Result:
     return Result(unremembered(request, DeclineReason.UNKNOWN_ACCOUNT, None), [], changed=False)
 
 
 def screen(account: Account, request: AuthorizationRequest) -> Result | Screened:
-    """Replays, conflicts, and every decline that needs no score."""
-    print_ = authorization_fingerprint(request)
+    """Replays, conflicts, and every decision that needs no score."""
+    print_ = fingerprint_of(request)
     answer = account.answers.get(request.network_reference)
     if answer is not None:
-        return _replay(account, request, answer, print_)
+        return replay(account, request, answer, print_)
     if request.network_reference in account.holds:
         return Result(unremembered(request, DeclineReason.STALE_DUPLICATE, account), [], changed=False)
-    now = max(account.as_of, request.transmitted_at)
-    reason = _first_failed_check(account, request, now)
-    screened = Screened(account, request, print_, now)
-    return screened if reason is None else _answer(screened, account.open_to_buy(now), reason, None)
+    screened = Screened(account, request, print_, max(account.as_of, request.transmitted_at))
+    reason, control = _first_failed_check(screened)
+    if reason is not None:
+        return _answer(screened, account.open_to_buy(screened.now), reason, None, control=control)
+    if request.kind in UNSCORED_KINDS:
+        return _answer(screened, account.open_to_buy(screened.now), None, None)
+    return screened
 
 
-def decide(screened: Screened, score: FraudScore | None, policy: Policy) -> Result:
-    """Approve or decline a request that `screen` let through; `score` None means that no model is configured."""
-    account, request, _fingerprint, now = screened
+def decide(screened: Screened, score: Opinion, policy: Policy) -> Result:
+    """Approve or decline a request that `screen` let through."""
+    account, request, print_, now = screened
     open_to_buy = account.open_to_buy(now)
-    if request.amount > open_to_buy:
-        return _answer(screened, open_to_buy, DeclineReason.INSUFFICIENT_OPEN_TO_BUY, score)
-    if score is not None and score.ppm >= policy.fraud_cut_ppm:
+    amount = request.amount
+    if amount > open_to_buy:
+        if not request.partial_approval or open_to_buy <= 0 or request.kind != "purchase":
+            return _answer(screened, open_to_buy, DeclineReason.INSUFFICIENT_OPEN_TO_BUY, score)
+        amount = open_to_buy
+    if isinstance(score, FraudScore) and score.ppm >= policy.fraud_cut_ppm:
         return _answer(screened, open_to_buy, DeclineReason.SUSPECTED_FRAUD, score)
+    if isinstance(score, ScoreMissing) and amount > policy.stand_in_limit:
+        return _answer(screened, open_to_buy, DeclineReason.SCORING_UNAVAILABLE, score)
     # After this point it must succeed.
-    placed = Hold(request.amount, now, now + policy.hold_ms, request.merchant_id, request.mcc)
-    return _answer(screened, open_to_buy - request.amount, None, score, placed)
-
-
-def reverse(account: Account | None, message: Reversal) -> Result:
-    """Release the hold in full, once; every repeat is acknowledged alike."""
-    if account is None:
-        return Result(
-            _acknowledge(message, ReversalOutcome.UNKNOWN_ACCOUNT, 0, None, message.transmitted_at), [], False
-        )
-    print_ = reversal_fingerprint(message)
-    answer = account.answers.get(message.message_id)
-    if isinstance(answer, ReversalAnswer) and answer.fingerprint == print_:
-        reply = _acknowledge(message, answer.outcome, answer.released, answer.open_to_buy, answer.decided_at)
-        return Result(reply, [], changed=False)
-    if answer is not None:
-        outcome = ReversalOutcome.CONFLICTING_DUPLICATE
-        return Result(_acknowledge(message, outcome, 0, account.open_to_buy(account.as_of), account.as_of), [], False)
-    now = hold.advance(account, message.transmitted_at)
-    expired = hold.expire(account, now)
-    released, entries = hold.release(account, message.network_reference, now)
-    outcome = ReversalOutcome.RELEASED if released else ReversalOutcome.NOTHING_TO_RELEASE
-    stored = ReversalAnswer(print_, now, outcome, released, account.open_to_buy(now))
-    remember(account.answers, message.message_id, stored, now)
-    return Result(_acknowledge(message, outcome, released, stored.open_to_buy, now), expired + entries, changed=True)
+    life = life_ms(
+        request.kind, request.mcc, request.entry_mode, request.initiated_by, request.pre_authorization, now,
+        policy.hold_ms,
+    )  # fmt: skip
+    placed = Hold(
+        amount, now, now + life, request.merchant_id, request.mcc, amount, 0, life,
+        list(account.cards).index(request.card_token), request.rrn, approval_code(print_),
+    )  # fmt: skip
+    return _answer(screened, open_to_buy - amount, None, score, placed)
 
 
 def unremembered(
-    request: AuthorizationRequest, reason: DeclineReason, account: Account | None
+    request: AuthorizationRequest | AuthorizationIncrement, reason: DeclineReason, account: Account | None
 ) -> AuthorizationDecision:
     """A decline that leaves no trace in the row, so that it cannot shadow an answer that is already there."""
     now = request.transmitted_at if account is None else account.as_of
@@ -118,22 +119,91 @@ def unremembered(
     )  # fmt: skip
 
 
-def _first_failed_check(account: Account, request: AuthorizationRequest, now: int) -> DeclineReason | None:
+def replay(
+    account: Account, request: AuthorizationRequest | AuthorizationIncrement, answer: object, print_: int
+) -> Result:
+    """The stored answer, or a conflict when the content differs."""
+    if isinstance(answer, AuthorizationAnswer) and answer.fingerprint == print_:
+        return Result(decision(request, answer), [], changed=False)
+    return Result(unremembered(request, DeclineReason.CONFLICTING_DUPLICATE, account), [], changed=False)
+
+
+def decision(
+    request: AuthorizationRequest | AuthorizationIncrement, answer: AuthorizationAnswer
+) -> AuthorizationDecision:
+    """The message that tells the network, from what the account remembers."""
+    approved = answer.reason is None
+    amount = request.amount if answer.approved is None else answer.approved
+    partial = approved and amount < request.amount
+    verified = type(request) is AuthorizationRequest
+    return AuthorizationDecision(
+        "authorization-decision",
+        1,
+        request.network_reference,
+        request.account_id,
+        ("partially-approved" if partial else "approved") if approved else "declined",
+        answer.reason,
+        request.amount,
+        request.currency,
+        approval_code(answer.fingerprint) if approved else None,
+        answer.open_to_buy,
+        answer.fraud_score,
+        answer.fraud_reasons,
+        answer.model_version,
+        answer.decided_at,
+        amount if approved else 0,
+        answer.control,
+        answer.stand_in,
+        request.avs_result if verified else None,  # type: ignore[union-attr]
+        request.cvv_result if verified else None,  # type: ignore[union-attr]
+    )
+
+
+def _first_failed_check(screened: Screened) -> tuple[DeclineReason | None, str | None]:
+    """The reason, and the name of the control when it is one."""
+    account, request, _print, now = screened
+    if account.early_reversals and account.reversed_early(request.network_reference, now):
+        return DeclineReason.REVERSED_BEFORE_ARRIVAL, None
+    if (request.amount == 0) != (request.kind == "account-verification"):
+        return DeclineReason.INVALID_AMOUNT, None
     card = account.cards.get(request.card_token)
     if card is None:
-        return DeclineReason.UNKNOWN_CARD
+        return DeclineReason.UNKNOWN_CARD, None
+    reason = _failed_of_card(card, request, now)
+    if reason is None and account.status is not AccountStatus.ACTIVE and not _takes_refund(account, request):
+        reason = DeclineReason.ACCOUNT_NOT_ACTIVE
+    if reason is None and request.currency != account.currency:
+        reason = DeclineReason.CURRENCY_MISMATCH
+    if reason is not None or request.kind == "refund":
+        return reason, None
+    control = _refusing_control(account, card, request, now)
+    if control is not None:
+        return DeclineReason.CONTROL, control
+    if len(account.holds) >= MAX_OPEN_HOLDS and request.kind != "account-verification":
+        return DeclineReason.TOO_MANY_OPEN_HOLDS, None
+    return None, None
+
+
+def _takes_refund(account: Account, request: AuthorizationRequest) -> bool:
+    return request.kind == "refund" and account.status in _TAKES_REFUNDS
+
+
+def _failed_of_card(card: Card, request: AuthorizationRequest, now: int) -> DeclineReason | None:
     if card.status is not CardStatus.ACTIVE:
         return DeclineReason.CARD_NOT_ACTIVE
     if card.expiry < _month(now):
         return DeclineReason.EXPIRED_CARD
     if card.expiry != request.card_expiry:
         return DeclineReason.CARD_EXPIRY_MISMATCH
-    if account.status is not AccountStatus.ACTIVE:
-        return DeclineReason.ACCOUNT_NOT_ACTIVE
-    if request.currency != account.currency:
-        return DeclineReason.CURRENCY_MISMATCH
-    if len(account.holds) >= MAX_OPEN_HOLDS:
-        return DeclineReason.TOO_MANY_OPEN_HOLDS
+    return None
+
+
+def _refusing_control(account: Account, card: Card, request: AuthorizationRequest, now: int) -> str | None:
+    for owner, rules in (("account", account.controls), ("card", card.controls)):
+        if rules is not None:
+            refused = controls.refused_by(rules, request, request.amount, now, account.time_zone)
+            if refused is not None:
+                return f"{owner}:{refused}"
     return None
 
 
@@ -147,55 +217,37 @@ def _answer(
     screened: Screened,
     open_to_buy: int,
     reason: DeclineReason | None,
-    score: FraudScore | None,
+    score: Opinion,
     placed: Hold | None = None,
+    control: str | None = None,
 ) -> Result:
-    """Write the decision into the row: expiries, the hold if there is one, the profile, the answer.
+    """Write the decision into the row: expiries, the hold if there is one, what is learned from it, the answer.
 
     `open_to_buy` is what is left after it; holds that end here had stopped counting before.
     """
-    account, request, fingerprint, now = screened
+    account, request, print_, now = screened
     account.as_of = now
     entries = hold.expire(account, now)
+    approved = None
     if placed is not None:
         entries.append(hold.place(account, request.network_reference, placed, now))
-    account.profile.observe(request, now, approved=placed is not None)
-    ppm, reasons, model_version = (None, [], None) if score is None else score
-    answer = AuthorizationAnswer(fingerprint, now, reason, open_to_buy, ppm, reasons, model_version)
-    remember(account.answers, request.network_reference, answer, now)
-    return Result(_decision(request, answer), entries, changed=True)
-
-
-def _replay(account: Account, request: AuthorizationRequest, answer: object, print_: int) -> Result:
-    if isinstance(answer, AuthorizationAnswer) and answer.fingerprint == print_:
-        return Result(_decision(request, answer), [], changed=False)
-    return Result(unremembered(request, DeclineReason.CONFLICTING_DUPLICATE, account), [], changed=False)
-
-
-def _decision(request: AuthorizationRequest, answer: AuthorizationAnswer) -> AuthorizationDecision:
-    approved = answer.reason is None
-    return AuthorizationDecision(
-        "authorization-decision",
-        1,
-        request.network_reference,
-        request.account_id,
-        "approved" if approved else "declined",
-        answer.reason,
-        request.amount,
-        request.currency,
-        approval_code(answer.fingerprint) if approved else None,
-        answer.open_to_buy,
-        answer.fraud_score,
-        answer.fraud_reasons,
-        answer.model_version,
-        answer.decided_at,
+        _count(account, request, placed.amount, now)
+        approved = placed.amount if placed.amount != request.amount else None
+    if request.kind not in UNSCORED_KINDS:
+        account.profile.observe(request, now, approved=placed is not None)
+    ppm, reasons, version = score if isinstance(score, FraudScore) else (None, [], None)
+    answer = AuthorizationAnswer(
+        print_, now, reason, open_to_buy, ppm, reasons, version, approved, control, isinstance(score, ScoreMissing)
     )
+    if isinstance(score, ScoreMissing):
+        account.unscored.append(Unscored(request.network_reference, now, score.features))
+        del account.unscored[:-MAX_UNSCORED]
+    remember(account.answers, request.network_reference, answer, now)
+    return Result(decision(request, answer), entries, changed=True)
 
 
-def _acknowledge(
-    message: Reversal, outcome: str, released: int, open_to_buy: int | None, decided_at: int
-) -> ReversalAcknowledgement:
-    return ReversalAcknowledgement(
-        "reversal-acknowledgement", 1, message.message_id, message.network_reference, message.account_id, outcome,
-        released, open_to_buy, decided_at,
-    )  # fmt: skip
+def _count(account: Account, request: AuthorizationRequest, amount: int, now: int) -> None:
+    """Tell the controls of the account and of the card that an amount was approved."""
+    for rules in (account.controls, account.cards[request.card_token].controls):
+        if rules is not None:
+            controls.count(rules, request, amount, now, account.time_zone)

@@ -1,4 +1,4 @@
-"""Holds: placed by an approval, ended once: released, consumed by a presentment, or expired."""
+"""Holds: placed by an approval, changed by increments and advices, ended once: released, consumed or expired."""
 
 from __future__ import annotations
 
@@ -36,24 +36,39 @@ def place(account: Account, reference: str, hold: Hold, now: int) -> JournalEntr
     return book(account, EntryType.HOLD_PLACED, hold.amount, reference, now)
 
 
-def release(account: Account, reference: str, now: int) -> tuple[int, list[JournalEntry]]:
-    """Give back all that is still held; (0, []) when nothing is."""
-    hold = account.holds.pop(reference, None)
-    if hold is None:
-        return 0, []
-    return hold.amount, [book(account, EntryType.HOLD_RELEASED, hold.amount, reference, now)]
+def resize(account: Account, reference: str, hold: Hold, amount: int, now: int) -> list[JournalEntry]:
+    """Let a hold hold `amount` from now on; one that holds nothing ends."""
+    change = amount - hold.amount
+    hold.amount = amount
+    if not amount:
+        del account.holds[reference]
+    if not change:
+        return []
+    kind = EntryType.HOLD_INCREASED if change > 0 else EntryType.HOLD_REDUCED
+    return [book(account, kind, abs(change), reference, now)]
 
 
-def consume(account: Account, reference: str, amount: int, final: bool, now: int) -> list[JournalEntry] | None:
-    """A presentment of `amount` takes its part of the hold; the final one frees the rest. None: there is no hold."""
+def release(account: Account, reference: str, now: int, amount: int | None = None) -> tuple[int, list[JournalEntry]]:
+    """Give back `amount`, or all that is still held when that is less or None; (0, []) when nothing is."""
     hold = account.holds.get(reference)
     if hold is None:
-        return None
+        return 0, []
+    freed = hold.amount if amount is None else min(amount, hold.amount)
+    hold.amount -= freed
+    if not hold.amount:
+        del account.holds[reference]
+    return freed, [book(account, EntryType.HOLD_RELEASED, freed, reference, now)]
+
+
+def consume(account: Account, reference: str, amount: int, final: bool, now: int) -> list[JournalEntry]:
+    """A presentment of `amount` takes its part of the hold; the final one frees the rest."""
+    hold = account.holds[reference]
     taken = min(amount, hold.amount)
     hold.amount -= taken
+    hold.cleared += amount
     entries = [book(account, EntryType.HOLD_CONSUMED, taken, reference, now)]
-    if final and hold.amount:
-        entries += release(account, reference, now)[1]
-    elif not hold.amount:
+    if not hold.amount:
         del account.holds[reference]
+    elif final:
+        entries += release(account, reference, now)[1]
     return entries

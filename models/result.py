@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from models.messages import AccountUpdate, AuthorizationDecision, JournalEntry, ReversalAcknowledgement
+from models.messages import (
+    AccountUpdate,
+    AdviceAcknowledgement,
+    AuthorizationDecision,
+    JournalEntry,
+    ReversalAcknowledgement,
+)
 
-Reply = AuthorizationDecision | ReversalAcknowledgement | AccountUpdate
+if TYPE_CHECKING:
+    from models.account import Account
+
+Reply = AuthorizationDecision | AdviceAcknowledgement | ReversalAcknowledgement | AccountUpdate
 
 
 class Result(NamedTuple):
@@ -14,3 +23,4 @@ class Result(NamedTuple):
     entries: list[JournalEntry]
     changed: bool  # False: the row is as it was (a replay, a rejection that leaves no trace)
     parked: str | None = None  # a named reason why the record must be kept in `dead-letters` as well
+    opened: Account | None = None  # the account that starts to exist with this message

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from tables.rows import due_at
+
 ROWS_PER_TICK: Final = 200
 
 Scan = Callable[[int, bytes, int], list[tuple[bytes, bytes]]]
@@ -12,15 +14,18 @@ Scan = Callable[[int, bytes, int], list[tuple[bytes, bytes]]]
 
 
 class RoundRobin:
-    """One cursor a partition; it starts over when it reaches the end. Losing it costs nothing but a round."""
+    """One cursor a partition; it starts over when it reaches the end. Losing it costs nothing but a round.
+
+    Rows are looked at without decoding them, so that a tick does not hold up the authorisations behind it.
+    """
 
     def __init__(self, scan: Scan, rows_per_tick: int = ROWS_PER_TICK) -> None:
         self._scan = scan
         self._rows_per_tick = rows_per_tick
         self._after: dict[int, bytes] = {}
 
-    def next_rows(self, partition: int) -> list[str]:
-        """The next account ids of `partition`, in key order."""
+    def next_rows(self, partition: int, now: int) -> list[str]:
+        """Of the next rows of `partition` in key order, the account ids with something to do at `now`."""
         rows = self._scan(partition, self._after.get(partition, b""), self._rows_per_tick)
         self._after[partition] = rows[-1][0] if len(rows) == self._rows_per_tick else b""
-        return [key.decode() for key, _row in rows]
+        return [key.decode() for key, row in rows if due_at(row) <= now]

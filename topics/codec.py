@@ -17,14 +17,18 @@ from pydantic import Field, TypeAdapter, ValidationError
 from models.messages import Inbound, Outbound
 from topics.declarations import ACCOUNT_EVENTS, AUTHORIZATIONS, CLEARINGS, CLOCK, MAX_RECORD_BYTES, PAYMENTS
 
-CAREFUL_BYTES: Final = 1024
+CAREFUL_BYTES: Final = 2048
 MAX_DIGITS: Final = 20
 
 TYPES_BY_TOPIC: Final[dict[str, frozenset[str]]] = {
-    AUTHORIZATIONS.name: frozenset({"authorization-request", "reversal"}),
-    CLEARINGS.name: frozenset({"presentment"}),
+    AUTHORIZATIONS.name: frozenset(
+        {"authorization-request", "authorization-increment", "authorization-advice", "reversal"}
+    ),
+    CLEARINGS.name: frozenset({"presentment", "refund", "dispute-event"}),
     PAYMENTS.name: frozenset({"payment-received"}),
-    ACCOUNT_EVENTS.name: frozenset({"account-opened"}),
+    ACCOUNT_EVENTS.name: frozenset(
+        {"account-opened", "account-status-changed", "card-status-changed", "credit-limit-changed", "controls-set"}
+    ),
     CLOCK.name: frozenset({"clock-tick"}),
 }
 
@@ -55,7 +59,7 @@ def decode(topic: str, key: bytes | None, value: bytes | None) -> Inbound:
     if careful:
         _examine(value)
     message = _validate(value)
-    if not careful and value.count(b":") != len(message.__slots__):
+    if not careful and value.count(b":") != _different_keys(value):
         _examine(value)
     if message.type not in TYPES_BY_TOPIC[topic]:
         raise Unreadable("wrong-topic", f"{message.type} does not belong on {topic}", "type")
@@ -99,6 +103,14 @@ def _first_error(error: ValidationError) -> Unreadable:
         return Unreadable("unknown-type", detail, "type")
     path = ".".join(str(part) for part in first["loc"][1:])
     return Unreadable("invalid-field", detail, path or None)
+
+
+def _different_keys(value: bytes) -> int:
+    """How many; 0 for what orjson does not take, such as NaN in a field that nobody asked for."""
+    try:
+        return len(orjson.loads(value))
+    except orjson.JSONDecodeError:
+        return 0
 
 
 def _examine(value: bytes) -> None:

@@ -48,9 +48,10 @@ INPUTS: Final = (AUTHORIZATIONS, CLEARINGS, PAYMENTS, ACCOUNT_EVENTS, CLOCK)
 AUTHORIZATION_DECISIONS: Final = _output("authorization-decisions", 30)
 ACCOUNT_UPDATES: Final = _output("account-updates", 30)
 JOURNAL_ENTRIES: Final = TopicSpec("journal-entries", {"retention.ms": "-1"})  # the ledger can be rebuilt from it
+FRAUD_SCORES: Final = _output("fraud-scores", 30)
 DEAD_LETTERS: Final = TopicSpec(  # base64 makes a record a third larger
     "dead-letters", {"retention.ms": str(90 * DAY_MS), "max.message.bytes": str(2 * MAX_BATCH_BYTES)}
 )
-OUTPUTS: Final = (AUTHORIZATION_DECISIONS, ACCOUNT_UPDATES, JOURNAL_ENTRIES, DEAD_LETTERS)
+OUTPUTS: Final = (AUTHORIZATION_DECISIONS, ACCOUNT_UPDATES, FRAUD_SCORES, JOURNAL_ENTRIES, DEAD_LETTERS)
 
 ALL: Final = INPUTS + OUTPUTS

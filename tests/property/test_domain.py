@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import authorization, update
+from models import authorization, lifecycle, servicing
 from models.account import Account
 from models.authorization import FraudScore, Policy, Screened
 from models.messages import AccountOpened, AuthorizationRequest, Inbound, JournalEntry, PaymentReceived, Presentment
@@ -88,19 +88,14 @@ class Domain:
 
     def _decide(self, message: Inbound, score: FraudScore | None) -> Any:
         account = self.account
-        if isinstance(message, AuthorizationRequest):
-            if account is None:
-                return authorization.decline_unknown_account(message)
-            screened = authorization.screen(account, message)
-            return authorization.decide(screened, score, POLICY) if isinstance(screened, Screened) else screened
-        if isinstance(message, AccountOpened):
-            self.account, result = update.open_account(account, message)
+        if not isinstance(message, AuthorizationRequest):
+            result = lifecycle.handle(account, message, POLICY)
+            self.account = result.opened or account
             return result
-        if isinstance(message, Presentment):
-            return update.present(account, message)
-        if isinstance(message, PaymentReceived):
-            return update.receive_payment(account, message)
-        return authorization.reverse(account, message)  # type: ignore[arg-type]
+        if account is None:
+            return authorization.decline_unknown_account(message)
+        screened = authorization.screen(account, message)
+        return authorization.decide(screened, score, POLICY) if isinstance(screened, Screened) else screened
 
 
 @given(stories, scores)
@@ -140,7 +135,7 @@ def test_sweeping_ended_holds_changes_no_open_to_buy(story: list[Inbound], later
         return
     now = domain.account.as_of + later
     before, held = domain.account.open_to_buy(now), domain.account.open_holds()
-    entries = update.sweep(domain.account, now)
+    entries = servicing.sweep(domain.account, now)
     assert domain.account.open_to_buy(now) == before
     assert domain.account.open_holds() == held - sum(entry.postings[0].amount for entry in entries)
     assert all(hold.expires_at > now for hold in domain.account.holds.values())

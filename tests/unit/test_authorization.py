@@ -23,7 +23,8 @@ def test_an_approval_says_what_is_left(bench: Bench) -> None:
         "type": "authorization-decision", "version": 1, "network_reference": "ref-1", "account_id": "acct-1",
         "outcome": "approved", "reason": None, "amount": 1234, "currency": "USD",
         "approval_code": decision["approval_code"], "open_to_buy": 498_766, "fraud_score": None, "fraud_reasons": [],
-        "model_version": None, "decided_at": say.T0 + say.SECOND,
+        "model_version": None, "decided_at": say.T0 + say.SECOND, "approved_amount": 1234, "control": None,
+        "stand_in": False, "avs_result": None, "cvv_result": None,
     }  # fmt: skip
     assert len(decision["approval_code"]) == 6
     assert entry["postings"] == [
@@ -181,9 +182,12 @@ class TestReversal:
         assert bench.account().open_holds() == 0
         assert [e["entry_type"] for e in bench.on("journal-entries")] == ["hold-placed", "hold-released"]
 
-    def test_of_nothing(self, bench: Bench) -> None:
-        [acknowledgement] = bench.run(say.reversal("never-seen"))
-        assert (acknowledgement["outcome"], acknowledgement["released"]) == ("nothing-to-release", 0)
+    def test_that_overtakes_its_authorisation_keeps_it_out(self, bench: Bench) -> None:
+        [acknowledgement] = bench.run(say.reversal("ref-late"))
+        assert (acknowledgement["outcome"], acknowledgement["released"]) == ("remembered", 0)
+        [decision] = bench.run(say.request("ref-late"))
+        assert (decision["outcome"], decision["reason"]) == ("declined", "reversed-before-arrival")
+        assert bench.account().holds == {}
 
     def test_of_an_unknown_account(self, bench: Bench) -> None:
         [acknowledgement] = bench.run(say.reversal(account="nobody"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import orjson
 import pytest
 
+from models.messages import AuthorizationRequest
 from tests.support import messages as say
 from topics import codec
 from topics.codec import Unreadable
@@ -101,9 +103,9 @@ def test_e12_a_nul_byte_in_a_name_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "literal", [b'"1_000"', b"1_000", FULLWIDTH_12, b'"' + FULLWIDTH_12 + b'"', b'"12"', b"12.0", b"1.5", b"true",
-                b"null", b"0", b"-1", b"10000000000001", b"[1]"]
+                b"null", b"-1", b"-0.00", b"10000000000001", b"[1]"]
 )  # fmt: skip
-def test_i13_only_a_plain_positive_integer_is_an_amount(literal: bytes) -> None:
+def test_i13_b9_only_a_plain_integer_is_an_amount(literal: bytes) -> None:
     reason, field = refuse(with_amount(literal))
     assert (reason, field) in {("invalid-field", "amount"), ("not-json", None)}
 
@@ -135,9 +137,26 @@ def test_the_key_must_be_the_account() -> None:
 
 def test_every_single_missing_field_is_named() -> None:
     body = orjson.loads(GOOD)
-    for name in body:
-        if name != "type":
-            assert refuse(orjson.dumps({k: v for k, v in body.items() if k != name})) == ("invalid-field", name)
+    for part in dataclasses.fields(AuthorizationRequest):
+        rest = orjson.dumps({k: v for k, v in body.items() if k != part.name})
+        if part.default is not dataclasses.MISSING:
+            assert codec.decode("authorizations", b"acct-1", rest) == codec.decode("authorizations", b"acct-1", GOOD)
+        elif part.name != "type":
+            assert refuse(rest) == ("invalid-field", part.name)
+
+
+@pytest.mark.parametrize("dropped", [0, 5, 10])
+def test_i5_a_repeated_key_is_found_whatever_optional_fields_are_left_out(dropped: int) -> None:
+    body = orjson.loads(GOOD)
+    fields = dataclasses.fields(AuthorizationRequest)
+    optional = [part.name for part in fields if part.default is not dataclasses.MISSING]
+    for name in optional[:dropped]:
+        del body[name]
+    twice = orjson.dumps(body)[:-1] + b',"amount":7}'
+    assert refuse(twice) == ("repeated-key", "amount")
+    # As many colons as the message has fields: one is missing, another stands there twice.
+    del body[optional[-1]]
+    assert refuse(orjson.dumps(body)[:-1] + b',"amount":7}') == ("repeated-key", "amount")
 
 
 def test_a_malformed_request_that_names_itself_can_be_answered() -> None:

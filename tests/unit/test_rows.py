@@ -7,6 +7,19 @@ from tables.rows import UnreadableRow
 from tests.support import messages as say
 from tests.support.engine import Bench
 
+ROW_OF_VERSION_1 = bytes.fromhex(
+    "019ea6616363742d31a3555344ce0007a120a25553a6616374697665cf000001a0c4506c00cf000001a0ce9d2400cd01900581ab"
+    "636172642d616363742d3192ce00031904a661637469766582a57265662d3195cd05dccf000001a0c4506fe8cf000001a0e85cf3"
+    "e8aa6d65726368616e742d31cd1523a57265662d3295cd07d0cf000001a0c4507f88cf000001a0e85d0388aa6d65726368616e74"
+    "2d31cd152384a57265662d319800cf658449cec5fdbd57cf000001a0c4506fe8c0ce00079b44c090c0a57265662d329800cf3ce4"
+    "f8facb181c53cf000001a0c4507f88c0ce00079180c090c0a6707265732d319702cf13f5593838df5e32cf000001a0c976c800a7"
+    "6170706c696564cd01f4cd0dacce00079180a57061792d319702cf327d0d8c13702ec5cf000001a0ce9d2400a76170706c696564"
+    "cd0190cd0dacce000791e4c40c1dae6232d4be980decd1ab939fcf000001a0c4507f88a2555302cd0fa000cd09c49391ce0aab52"
+    "c0910291cd0fa09391ce005b0b4a910291cd0fa09391ce00079646910291cd0fa0939090909390909091cd152391cd065991ce3c"
+    "4c2a6b91a25553"
+)
+"""Written before rows had a second version: two holds (1,500, and 2,000 left of 2,500), a presentment and a payment."""
+
 
 @pytest.fixture
 def row() -> bytes:
@@ -34,3 +47,30 @@ def test_a_truncated_row_is_never_half_read(row: bytes) -> None:
     for length in range(1, len(row)):
         with pytest.raises(UnreadableRow):
             rows.decode(row[:length])
+
+
+def test_a_row_of_version_1_is_read_and_its_holds_know_what_was_authorised() -> None:
+    account = rows.decode(ROW_OF_VERSION_1)
+    assert (account.posted_balance, account.open_holds(), account.sequence) == (400, 3500, 5)
+    assert {name: (hold.authorized, hold.life_ms) for name, hold in account.holds.items()} == {
+        "ref-1": (1500, 7 * say.DAY), "ref-2": (2000, 7 * say.DAY),
+    }  # fmt: skip
+    assert (account.time_zone, account.controls, account.presented) == ("Etc/UTC", None, {})
+    assert rows.decode(rows.encode(account)) == account
+
+
+def test_a_request_of_the_old_version_repeated_after_the_change_gets_its_old_answer() -> None:
+    """A fingerprint does not change when messages get new fields."""
+    bench = Bench(rows={(0, b"acct-1"): ROW_OF_VERSION_1})
+    [reply] = bench.run(say.request("ref-1", 1500))
+    assert (reply["outcome"], reply["open_to_buy"]) == ("approved", 498_500)
+    [reply] = bench.run(say.payment(100))
+    assert (reply["outcome"], reply["posted_balance"]) == ("applied", 400)
+
+
+def test_a_row_tells_when_a_sweep_has_something_to_do_without_being_decoded() -> None:
+    account = rows.decode(ROW_OF_VERSION_1)
+    assert rows.due_at(ROW_OF_VERSION_1) == 0, "an old row does not say, so it is always looked at"
+    assert rows.due_at(rows.encode(account)) == account.holds["ref-1"].expires_at
+    account.holds.clear()
+    assert rows.due_at(rows.encode(account)) == 2**63 - 1

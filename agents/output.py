@@ -1,0 +1,116 @@
+"""What a slice sends: replies, journal entries, late scores, dead letters; in the order the messages came."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiokafka import ConsumerRecord
+
+from models.account import Unscored
+from models.authorization import FraudScore
+from models.messages import (
+    AccountUpdate,
+    AdviceAcknowledgement,
+    AuthorizationDecision,
+    DeadLetter,
+    FraudScored,
+    JournalEntry,
+    ReversalAcknowledgement,
+)
+from models.outcomes import DeclineReason
+from models.result import Reply, Result
+from topics import codec
+from topics.codec import Unreadable
+from topics.declarations import (
+    ACCOUNT_UPDATES,
+    AUTHORIZATION_DECISIONS,
+    AUTHORIZATIONS,
+    DEAD_LETTERS,
+    FRAUD_SCORES,
+    JOURNAL_ENTRIES,
+)
+
+_TOPIC_OF_REPLY: Final[dict[type[Reply], str]] = {
+    AuthorizationDecision: AUTHORIZATION_DECISIONS.name,
+    AdviceAcknowledgement: AUTHORIZATION_DECISIONS.name,
+    ReversalAcknowledgement: AUTHORIZATION_DECISIONS.name,
+    AccountUpdate: ACCOUNT_UPDATES.name,
+}
+
+Records = dict[tuple[str, int], list[tuple[bytes | None, bytes]]]
+"""(topic, partition) -> [(key, value)]"""
+
+
+@dataclass(slots=True)
+class Output:
+    """Collects; every record goes to the partition its message came from."""
+
+    records: Records = field(default_factory=lambda: defaultdict(list))
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)  # (message type, outcome or decline reason)
+    dead_letters: Counter[str] = field(default_factory=Counter)  # by reason
+
+    def answer(self, record: ConsumerRecord, message_type: str, result: Result) -> None:
+        """The reply, its entries, and the record itself when somebody has to look at it."""
+        key, partition = record.key, record.partition
+        reply, records = result.reply, self.records
+        records[_TOPIC_OF_REPLY[type(reply)], partition].append((key, codec.encode(reply)))
+        if result.entries:
+            self.entries(partition, key, result.entries)
+        if result.parked is not None:
+            self._bury(record, Unreadable(result.parked, "parked"))
+        self.outcomes[message_type, _outcome(reply)] += 1
+
+    def entries(self, partition: int, key: bytes | None, entries: Iterable[JournalEntry]) -> None:
+        self.records[JOURNAL_ENTRIES.name, partition] += [(key, codec.encode(entry)) for entry in entries]
+
+    def swept(self, partition: int, account_id: str, entries: list[JournalEntry]) -> None:
+        """Holds whose end a sweep has written down."""
+        self.entries(partition, account_id.encode(), entries)
+        self.outcomes["clock-tick", "hold-expired"] += len(entries)
+
+    def scored_late(self, partition: int, account_id: str, request: Unscored, score: FraudScore, now: int) -> None:
+        late = FraudScored(
+            "fraud-score", 1, request.network_reference, account_id, score.ppm, score.reasons, score.model_version,
+            request.decided_at, now,
+        )  # fmt: skip
+        self.records[FRAUD_SCORES.name, partition].append((account_id.encode(), codec.encode(late)))
+        self.outcomes["clock-tick", "scored-late"] += 1
+
+    def refuse(self, record: ConsumerRecord, error: Unreadable) -> None:
+        """A record that is no message goes to the dead letters; a request that names itself is declined as well."""
+        self._bury(record, error)
+        identity = codec.refused_request(record.value) if record.topic == AUTHORIZATIONS.name else None
+        if identity is not None:
+            decision = _malformed(identity, record.timestamp)
+            self.records[AUTHORIZATION_DECISIONS.name, record.partition].append((record.key, codec.encode(decision)))
+            self.outcomes["authorization-request", DeclineReason.MALFORMED] += 1
+
+    def _bury(self, record: ConsumerRecord, error: Unreadable) -> None:
+        """Keep the record whole in the dead letters."""
+        letter = DeadLetter(
+            "dead-letter", 1, record.topic, record.partition, record.offset, error.reason, error.field,
+            error.detail[:500], _base64(record.key), _base64(record.value), record.timestamp,
+        )  # fmt: skip
+        self.records[DEAD_LETTERS.name, record.partition].append((record.key, codec.encode(letter)))
+        self.dead_letters[error.reason] += 1
+
+
+def _outcome(reply: Reply) -> str:
+    if type(reply) is AuthorizationDecision:
+        return reply.reason or reply.outcome
+    return reply.outcome
+
+
+def _malformed(identity: Mapping[str, str], now: int) -> AuthorizationDecision:
+    return AuthorizationDecision(
+        "authorization-decision", 1, identity["network_reference"], identity["account_id"], "declined",
+        DeclineReason.MALFORMED, 0, "", None, None, None, [], None, now,
+    )  # fmt: skip
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()

@@ -1,0 +1,104 @@
+"""The advice: what was decided elsewhere. It is booked whatever the open-to-buy says, and flagged."""
+
+from __future__ import annotations
+
+from models import hold
+from models.account import MAX_OPEN_HOLDS, Account, Hold
+from models.answers import AdviceAnswer, fingerprint_of, remember
+from models.authorization import Policy
+from models.hold_life import life_ms
+from models.messages import AdviceAcknowledgement, AuthorizationAdvice, JournalEntry
+from models.outcomes import AdviceOutcome
+from models.result import Result
+
+
+def advise(account: Account | None, message: AuthorizationAdvice, policy: Policy) -> Result:
+    """Book what happened; every repeat is acknowledged alike."""
+    if account is None:
+        return _parked(message, AdviceOutcome.UNKNOWN_ACCOUNT, None)
+    print_ = fingerprint_of(message)
+    key = f"advice {message.network_reference}"  # a stand-in advice carries the reference of the request it answers
+    answer = account.answers.get(key)
+    if isinstance(answer, AdviceAnswer) and answer.fingerprint == print_:
+        reply = _acknowledge(message, answer.outcome, answer.held, answer.open_to_buy, answer.decided_at)
+        return Result(reply, [], changed=False)
+    if answer is not None:
+        return _parked(message, AdviceOutcome.CONFLICTING_DUPLICATE, account)
+    if message.currency != account.currency:
+        return _parked(message, AdviceOutcome.CURRENCY_MISMATCH, account)
+    # After this point it must succeed.
+    now = hold.advance(account, message.transmitted_at)
+    entries = hold.expire(account, now)
+    reference = _reference(message)
+    outcome, booked = _book(account, message, reference, policy, now)
+    held = account.holds[reference].amount if reference in account.holds else 0
+    stored = AdviceAnswer(print_, now, outcome, held, account.open_to_buy(now))
+    remember(account.answers, key, stored, now)
+    return Result(_acknowledge(message, outcome, held, stored.open_to_buy, now), entries + booked, changed=True)
+
+
+def _reference(message: AuthorizationAdvice) -> str:
+    """Of the hold that is meant."""
+    if message.reason == "completion" and message.original_reference is not None:
+        return message.original_reference
+    return message.network_reference
+
+
+def _book(
+    account: Account, message: AuthorizationAdvice, reference: str, policy: Policy, now: int
+) -> tuple[AdviceOutcome, list[JournalEntry]]:
+    held = account.holds.get(reference)
+    if not message.approved:
+        return _declined(account, reference, held, now)
+    if held is not None:
+        if message.reason == "stand-in":
+            return AdviceOutcome.SUPERSEDED, []
+        held.authorized = message.amount
+        final = max(0, message.amount - held.cleared)
+        return AdviceOutcome.ADJUSTED, hold.resize(account, reference, held, final, now)
+    if message.reason == "completion" and account.was_presented(reference):
+        return AdviceOutcome.SUPERSEDED, []
+    return _place(account, message, reference, policy, now)
+
+
+def _declined(
+    account: Account, reference: str, held: Hold | None, now: int
+) -> tuple[AdviceOutcome, list[JournalEntry]]:
+    if account.was_presented(reference) or (held is not None and held.cleared):
+        return AdviceOutcome.SUPERSEDED, []
+    if held is None:
+        return AdviceOutcome.NOTED, []
+    return AdviceOutcome.RELEASED, hold.release(account, reference, now)[1]
+
+
+def _place(
+    account: Account, message: AuthorizationAdvice, reference: str, policy: Policy, now: int
+) -> tuple[AdviceOutcome, list[JournalEntry]]:
+    full = len(account.holds) >= MAX_OPEN_HOLDS
+    if not message.amount or full or account.reversed_early(reference, now):
+        return AdviceOutcome.NOTED, []
+    life = life_ms(
+        "purchase", message.mcc, message.entry_mode, message.initiated_by, False, now, policy.hold_ms
+    )  # fmt: skip
+    cards = list(account.cards)
+    card = cards.index(message.card_token) if message.card_token in account.cards else 0
+    placed = Hold(
+        message.amount, now, now + life, message.merchant_id, message.mcc, message.amount, 0, life, card,
+        message.rrn, message.approval_code, True,
+    )  # fmt: skip
+    return AdviceOutcome.PLACED, [hold.place(account, reference, placed, now)]
+
+
+def _parked(message: AuthorizationAdvice, outcome: AdviceOutcome, account: Account | None) -> Result:
+    now = message.transmitted_at if account is None else account.as_of
+    open_to_buy = None if account is None else account.open_to_buy(now)
+    return Result(_acknowledge(message, outcome, 0, open_to_buy, now), [], changed=False, parked=outcome)
+
+
+def _acknowledge(
+    message: AuthorizationAdvice, outcome: str, held: int, open_to_buy: int | None, decided_at: int
+) -> AdviceAcknowledgement:
+    return AdviceAcknowledgement(
+        "advice-acknowledgement", 1, message.network_reference, message.account_id, outcome, message.amount, held,
+        open_to_buy, decided_at,
+    )  # fmt: skip
