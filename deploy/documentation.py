@@ -1,51 +1,41 @@
-"""Writes the tables that would otherwise drift from the code: `python -m deploy.documentation`.
+"""Writes what would otherwise drift from the code: `python -m deploy.documentation`.
 
-    README.md           settings, from agents/settings.py; metrics, from agents/metrics.py and sinks/ledger/metrics.py
-    docs/messages.md    topics, from topics/declarations.py; messages, from models/messages.py
+    README.md            settings, from agents/settings.py; metrics, from agents/metrics.py and sinks/ledger/metrics.py
+    docs/messages.md     topics, from topics/declarations.py; messages, from models/messages.py; names, from the enums
+    docs/schemas/*.json  a JSON Schema for every message and version (deploy/schemas/generation.py)
+    docs/asyncapi.json   all of it for machines (deploy/schemas/asyncapi.py)
 
-In README.md each table stands between `<!-- NAME -->` and `<!-- end -->`; everything outside is left alone.
+In README.md each table stands between `<!-- NAME -->` and `<!-- end -->`; everything outside is left alone. Nothing is
+written when a published schema would change in a way that breaks others (deploy/schemas/compatibility.py).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import re
 import sys
-from collections.abc import Iterable, Sequence
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
 from agents.metrics import WorkerMetrics
 from agents.settings import Settings
-from models import messages
+from deploy.schemas import asyncapi, generation, page, publication
+from deploy.schemas.markdown import bounds, sentence, table
 from sinks.ledger.metrics import LedgerMetrics
-from topics.codec import TYPES_BY_TOPIC
-from topics.declarations import ALL, DAY_MS, INPUTS, TopicSpec
 
 ROOT: Final = Path(__file__).parents[1]
 _END: Final = "<!-- end -->"
-_DETAILS: Final = (
-    ("pattern", "matches"),
-    ("min_length", "length ≥"),
-    ("max_length", "length ≤"),
-    ("ge", "≥"),
-    ("le", "≤"),
-)
-_TOPICS_OF_REPLIES: Final = {
-    "authorization-decision": "authorization-decisions",
-    "reversal-acknowledgement": "authorization-decisions",
-    "account-update": "account-updates",
-    "journal-entry": "journal-entries",
-    "dead-letter": "dead-letters",
-}
 
 
 class MarkerMissing(ValueError):
     """The document has no place for a generated table."""
+
+
+class Breaking(ValueError):
+    """A published schema would change in a way that breaks others; a line for each change."""
 
 
 def documents(root: Path = ROOT) -> dict[Path, str]:
@@ -54,7 +44,28 @@ def documents(root: Path = ROOT) -> dict[Path, str]:
     text = readme.read_text(encoding="utf-8")
     text = replace_block(text, "settings", settings_table())
     text = replace_block(text, "metrics", metrics_table())
-    return {readme: text, root / "docs" / "messages.md": messages_page()}
+    docs, schemas = root / "docs", generation.schemas()
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pages = {
+        readme: text,
+        docs / "messages.md": page.messages_page(),
+        docs / "asyncapi.json": publication.text_of(asyncapi.document(schemas, project)),
+    }
+    return pages | {docs / "schemas" / f"{name}.json": publication.text_of(schemas[name]) for name in schemas}
+
+
+def write(root: Path = ROOT) -> list[Path]:
+    """Rewrite what is out of date and return its paths; raises Breaking, NotASchema, MarkerMissing or OSError before
+    anything is written."""
+    pages = documents(root)
+    refusals = publication.refusals(publication.published(root / "docs" / "schemas"), generation.schemas())
+    if refusals:
+        raise Breaking("\n".join(refusals))
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pages[path], encoding="utf-8")
+    return stale
 
 
 def replace_block(text: str, name: str, block: str) -> str:
@@ -70,10 +81,10 @@ def replace_block(text: str, name: str, block: str) -> str:
 def settings_table() -> str:
     """A row per setting: variable, default, meaning with its bounds."""
     rows = [
-        (f"`OTB_{name.upper()}`", _default(field), _sentence(field.description or "", _bounds(field.metadata)))
+        (f"`OTB_{name.upper()}`", _default(field), sentence(field.description or "", bounds(field.metadata)))
         for name, field in Settings.model_fields.items()
     ]
-    return _table(("variable", "default", "meaning"), rows)
+    return table(("variable", "default", "meaning"), rows)
 
 
 def metrics_table() -> str:
@@ -90,90 +101,7 @@ def metrics_table() -> str:
         for process, registry in registries.items()
         for name, metric, labels in _metrics(registry)
     ]
-    return _table(("metric", "from", "kind", "labels", "meaning"), rows)
-
-
-def messages_page() -> str:
-    """docs/messages.md."""
-    inbound, outbound = get_args(messages.Inbound), get_args(messages.Outbound)
-    parts = [
-        "# Topics and messages",
-        "Written by `python -m deploy.documentation`; do not edit by hand.",
-        "Values are JSON objects. Amounts are integer minor units of `currency` (ISO 4217); times are milliseconds "
-        "since the epoch, UTC. Every field is required; unknown fields are ignored. A record that is not exactly a "
-        "known message on its topic goes to `dead-letters`.\n\n"
-        "Keys are account ids in UTF-8 (`clock` has none). A producer must pick the partition itself as Kafka's Java "
-        "client does: `(murmur2(key) & 0x7fffffff) % partitions`.",
-        "## Topics",
-        _table(("topic", "direction", "messages", "kept"), [_topic_row(topic) for topic in ALL]),
-        "Consumers of outgoing topics must read committed (`isolation.level=read_committed`).",
-        "## Messages that come in",
-        *[_message_section(message) for message in inbound],
-        "## Messages that go out",
-        *[_message_section(message) for message in outbound],
-        "## Parts",
-        _message_section(messages.Posting),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _topic_row(topic: TopicSpec) -> tuple[str, ...]:
-    types = TYPES_BY_TOPIC.get(topic.name) or {kind for kind, name in _TOPICS_OF_REPLIES.items() if name == topic.name}
-    retention = int(topic.config["retention.ms"])
-    kept = "for ever" if retention < 0 else f"{retention // DAY_MS} days"
-    names = ", ".join(f"[`{kind}`](#{kind})" for kind in sorted(types))
-    return f"`{topic.name}`", "in" if topic in INPUTS else "out", names, kept
-
-
-def _message_section(message: type) -> str:
-    hints = get_type_hints(message, include_extras=True)
-    comments = _comments(message)
-    rows = [
-        (f"`{field.name}`", _type_name(hints[field.name]), comments.get(field.name, ""))
-        for field in dataclasses.fields(message)
-    ]
-    title = get_args(hints["type"])[0] if "type" in hints else message.__name__.lower()
-    return f"### {title}\n\n{inspect.getdoc(message)}\n\n" + _table(("field", "JSON", "meaning"), rows)
-
-
-def _comments(message: type) -> dict[str, str]:
-    """Field -> the comment behind it in the source."""
-    return dict(re.findall(r"^    (\w+): .*?  # (.+)$", inspect.getsource(message), re.MULTILINE))
-
-
-def _type_name(hint: Any) -> str:
-    """A field's type for readers of JSON, with its bounds."""
-    origin, parts = get_origin(hint), get_args(hint)
-    if parts and hasattr(hint, "__metadata__"):
-        constraints = [detail for field in hint.__metadata__ for detail in field.metadata]
-        return _sentence(_type_name(parts[0]), _bounds(constraints))
-    if hint in _JSON_NAMES:
-        return _JSON_NAMES[hint]
-    if origin is list:
-        return f"array of {_type_name(parts[0])}"
-    if all(isinstance(part, str | int) for part in parts) and parts:
-        return " or ".join(f'`"{part}"`' if isinstance(part, str) else f"`{part}`" for part in parts)
-    if parts:
-        return " or ".join(_type_name(part) for part in parts)
-    return str(hint.__name__).lower()
-
-
-_JSON_NAMES: Final[dict[Any, str]] = {str: "string", int: "integer", bool: "boolean", type(None): "null"}
-
-
-def _bounds(constraints: Iterable[Any]) -> list[str]:
-    """Pydantic's constraints in words."""
-    found = []
-    for constraint in constraints:
-        for attribute, words in _DETAILS:
-            limit = getattr(constraint, attribute, None)
-            if limit is not None:
-                found.append(f"{words} `{limit}`")
-    return found
-
-
-def _sentence(text: str, bounds: Sequence[str]) -> str:
-    return f"{text} ({', '.join(bounds)})" if bounds else text
+    return table(("metric", "from", "kind", "labels", "meaning"), rows)
 
 
 def _default(field: FieldInfo) -> str:
@@ -194,24 +122,13 @@ def _metrics(registry: CollectorRegistry) -> Iterable[tuple[str, Any, tuple[str,
             yield metric.name + ("_total" if metric.type == "counter" else ""), metric, names
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|").replace("\n", " ")
-
-
-def main() -> None:
+def main(root: Path = ROOT) -> None:
     """Rewrite what is out of date and say so."""
     try:
-        for path, text in documents().items():
-            if not path.exists() or path.read_text(encoding="utf-8") != text:
-                path.write_text(text, encoding="utf-8")
-                print(f"{path.relative_to(ROOT)} rewritten")
-    except (MarkerMissing, OSError) as error:
-        sys.exit(f"documentation: {error}")
+        for path in write(root):
+            print(f"{path.relative_to(root)} rewritten")
+    except (Breaking, publication.NotASchema, MarkerMissing, OSError) as error:
+        sys.exit("\n".join(f"documentation: {line}" for line in str(error).splitlines()))
 
 
 if __name__ == "__main__":
