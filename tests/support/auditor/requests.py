@@ -1,0 +1,157 @@
+"""Authorisation requests and increments: what is answered by a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from models.messages import AuthorizationDecision, AuthorizationIncrement, AuthorizationRequest
+from tests.support.auditor import controls
+from tests.support.auditor.agreement import OneOf, Verdict
+from tests.support.auditor.book import Approval, Book, Hold
+from tests.support.auditor.calendar import life, yyyymm
+
+MOST_HOLDS = 200
+TAKES_MONEY = {"purchase", "cash-advance", "quasi-cash"}
+
+
+class Rules(NamedTuple):
+    """The issuer's rules. A None is not known: then the reply is believed."""
+
+    general_life: int
+    fraud_cut: int | None
+    stand_in_limit: int | None
+
+
+def request(book: Book, message: AuthorizationRequest, reply: AuthorizationDecision, now: int, rules: Rules) -> Verdict:
+    if book.open_hold(message.network_reference, now) is not None:
+        return _declined("stale-duplicate", changed=False)
+    objection, control = _objection(book, message, reply, now)
+    scored = objection is None and message.kind in TAKES_MONEY
+    if scored:
+        objection = _opinion(message, reply, rules)
+    available = book.open_to_buy(now)
+    book.move_to(now)
+    fields: dict[str, Any] = {"control": control} | ({} if scored else {"stand_in": False, "fraud_score": None})
+    if objection is not None:
+        return _declined(objection, **fields)
+    approved = min(message.amount, available) if message.kind in TAKES_MONEY else message.amount
+    if message.kind in TAKES_MONEY:
+        _approve(book, message, reply, approved, now, rules)
+    if message.kind == "account-verification":
+        fields |= {"avs_result": message.avs_result, "cvv_result": message.cvv_result}
+    return _approved("approved" if approved == message.amount else "partially-approved", approved, **fields)
+
+
+def _objection(
+    book: Book, message: AuthorizationRequest, reply: AuthorizationDecision, now: int
+) -> tuple[str | None, Any]:
+    """The first check that fails, and the control behind it. A control that may refuse or not is left to the reply."""
+    for reason in _before_controls(book, message, now):
+        return reason, None
+    if message.kind != "refund":
+        named: list[str] = []
+        for name, must in controls.refusals(book, message, now):
+            named.append(name)
+            if must:
+                return "control", OneOf(*named)
+        if named and reply.reason == "control":
+            return "control", OneOf(*named)
+    return next(_after_controls(book, message, now), None), None
+
+
+def _before_controls(book: Book, message: AuthorizationRequest, now: int) -> Iterator[str]:
+    card = book.cards.get(message.card_token)
+    statuses = {"active", "frozen", "delinquent-blocked"} if message.kind == "refund" else {"active"}
+    checks = (
+        ("reversed-before-arrival", book.reversed_early(message.network_reference, now)),
+        ("invalid-amount", (message.amount == 0) != (message.kind == "account-verification")),
+        ("unknown-card", card is None),
+        ("card-not-active", card != "active"),
+        ("expired-card", book.opening.card_expiry < yyyymm(now)),
+        ("card-expiry-mismatch", message.card_expiry != book.opening.card_expiry),
+        ("account-not-active", book.status not in statuses),
+        ("currency-mismatch", message.currency != book.opening.currency),
+    )
+    yield from (reason for reason, fails in checks if fails)
+
+
+def _after_controls(book: Book, message: AuthorizationRequest, now: int) -> Iterator[str]:
+    if message.kind not in TAKES_MONEY:
+        return
+    available = book.open_to_buy(now)
+    part = message.kind == "purchase" and message.partial_approval and available > 0
+    if sum(now < hold.ends_at for hold in book.holds.values()) >= MOST_HOLDS:
+        yield "too-many-open-holds"
+    if message.amount > available and not part:
+        yield "insufficient-open-to-buy"
+
+
+def _opinion(message: AuthorizationRequest, reply: AuthorizationDecision, rules: Rules) -> str | None:
+    """What the model said, or what is done when it says nothing; as far as it is not known, the reply is believed."""
+    if reply.stand_in:
+        if rules.stand_in_limit is None:
+            return reply.reason if reply.reason == "scoring-unavailable" else None
+        return "scoring-unavailable" if message.amount > rules.stand_in_limit else None
+    if reply.fraud_score is None:
+        return None
+    if rules.fraud_cut is None:
+        return reply.reason if reply.reason == "suspected-fraud" else None
+    return "suspected-fraud" if reply.fraud_score >= rules.fraud_cut else None
+
+
+def _approve(
+    book: Book, message: AuthorizationRequest, reply: AuthorizationDecision, amount: int, now: int, rules: Rules
+) -> None:
+    lasts = life(
+        message.mcc, message.entry_mode, message.initiated_by, message.pre_authorization, now, rules.general_life
+    )
+    hold = Hold(
+        reference=message.network_reference,
+        card=message.card_token,
+        merchant=message.merchant_id,
+        rrn=message.rrn,
+        approval_code=reply.approval_code,
+        placed_at=now,
+        life=lasts,
+        ends_at=now + lasts,
+        authorised=amount,
+    )
+    book.place(hold, amount)
+    book.approvals.append(Approval(now, amount, message.card_token, message.merchant_id))
+
+
+def increment(
+    book: Book, message: AuthorizationIncrement, _reply: AuthorizationDecision, now: int, _rules: Rules
+) -> Verdict:
+    hold = book.open_hold(message.original_reference, now)
+    available = book.open_to_buy(now)
+    book.move_to(now)
+    fields: dict[str, Any] = {"stand_in": False, "fraud_score": None, "control": None}
+    if hold is None:
+        return _declined("no-matching-hold", **fields)
+    total = message.amount if message.amount_is == "total" else hold.authorised + message.amount
+    addition = total - hold.authorised
+    checks = (
+        ("account-not-active", book.status != "active"),
+        ("card-not-active", book.cards.get(hold.card) != "active"),
+        ("currency-mismatch", message.currency != book.opening.currency),
+        ("insufficient-open-to-buy", addition > 0 and addition > available),
+    )
+    reason = next((reason for reason, fails in checks if fails), None)
+    if reason is not None:
+        return _declined(reason, **fields)
+    if addition > 0:
+        book.move(hold, "hold-increased", addition)
+        hold.authorised = total
+        hold.ends_at = now + hold.life
+    return _approved("approved", hold.authorised, **fields)
+
+
+def _declined(reason: str, changed: bool = True, **fields: Any) -> Verdict:
+    said = {"outcome": "declined", "reason": reason, "approved_amount": 0, "approval_code": None}
+    return Verdict(said | fields, changed)
+
+
+def _approved(outcome: str, amount: int, **fields: Any) -> Verdict:
+    return Verdict({"outcome": outcome, "reason": None, "approved_amount": amount} | fields)
