@@ -52,7 +52,9 @@ def is_transient(error: BaseException) -> bool:
         state = error.sqlstate or ""
         return state != _DATABASE_DROPPED and (state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES)
     if isinstance(error, asyncpg.InterfaceError):
-        return "connection" in str(error)  # asyncpg names a closed connection only in the text
+        # asyncpg names a closed connection only in the text; and when a session broke in the middle of a statement, the
+        # rollback complains of the statement that still seems to run, and hides what happened.
+        return "connection" in str(error) or (error.__context__ is not None and is_transient(error.__context__))
     return isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError)
 
 
