@@ -1,18 +1,20 @@
 """How long a hold may last: a dated table, first match wins.
 
 The networks say how long a merchant may take to clear what was approved; after that an issuer may let the money go.
-They differ. As they publish it:
+They differ:
 
-* Visa, Core Rules since 13 April 2024: five days with the card present, ten without it, five when the merchant
-  initiates, thirty for estimates (lodging, vehicle rental, cruise, other rentals). Until then: seven days without the
-  card, thirty-one for lodging, vehicle rental and cruise.
-* Mastercard, Transaction Processing Rules (everywhere since October 2016, in Europe since November 2013): thirty days
-  for a preauthorisation, seven for anything else.
+* Visa, since 13 April 2024: five days with the card present, ten without it, five when the merchant initiates, thirty
+  for estimates (lodging, vehicle rental, cruise, other rentals). Until then seven without the card and, in the Visa
+  Core Rules of that time, thirty-one for lodging, vehicle rental and cruise.
+* Mastercard, since October 2016 (in Europe since November 2013): thirty days for a preauthorisation, seven for
+  anything else.
 
 We follow Visa where the request tells its cases apart, and Mastercard's seven days and thirty days for the rest:
-general purchases (`general_ms`, set by OTB_HOLD_DAYS) and preauthorisations.
-A day is 24 hours from the decision; the networks count calendar days from the day after it, so the presentment of the
-last evening may come late and then posts without a hold.
+general purchases (`general_ms`, set by OTB_HOLD_DAYS) and preauthorisations. Lodging, vehicle rental and cruise count
+as estimates even when the request does not say so; what such a merchant asks for later (more nights, damage) as well.
+
+A day is 24 hours from the decision. The networks count calendar days, so a presentment of the last evening may come
+after the hold; it then posts without one.
 """
 
 from __future__ import annotations
@@ -48,33 +50,36 @@ class Period(NamedTuple):
     rules: tuple[Rule, ...]  # what none of them matches has the general life
 
 
-# A verification holds no money; a day lets retries find it. Visa: zero-amount account verification is not cleared.
-_VERIFICATION: Final = Rule(1, kind="account-verification")
+_VERIFICATION: Final = Rule(1, kind="account-verification")  # no money is held and none is cleared: ours
 
 PERIODS: Final = (
     Period(
         0,
         (
             _VERIFICATION,
-            # Visa Core Rules before April 2024, "Approval Response validity": lodging, vehicle rental, cruise.
+            # Visa Core Rules up to the edition of October 2023, validity of approval responses. Its seven days without
+            # the card are the general life:
             # https://www.braintreepayments.com/blog/visa-compliance-updates-new-authorization-expiration-time-frames/
             Rule(31, travel=True),
-            # Mastercard: thirty days for what is coded as a preauthorisation, seven (the general life) otherwise.
+            # Mastercard, revised standards for authorisations, October 2016:
             # https://www.vantiv.com/merchant-resources/national-newscenter/mastercard-revised-standards-authorizations-integrity-fees
             Rule(30, pre_authorization=True),
         ),
     ),
     Period(
-        1_712_966_400_000,  # 2024-04-13T00:00:00Z: Visa joins validity and clearing into one time frame
+        1_712_966_400_000,  # 2024-04-13T00:00:00Z: Visa makes validity and clearing one time frame
         (
             _VERIFICATION,
-            # https://www.checkout.com/merchant-communications/visa-update-new-authorization-processing-timeframes
             # https://usa.visa.com/support/merchant/library/visa-merchant-business-news-digest.html (February 2024)
+            # https://www.checkout.com/merchant-communications/visa-update-new-authorization-processing-timeframes
             Rule(30, travel=True),
-            Rule(30, pre_authorization=True),  # Visa: estimated; Mastercard: preauthorisation
-            # https://www.airwallex.com/docs/issuing/transactions/authorization-expiration (an issuer's reading of it)
+            # Visa: estimated; Mastercard: preauthorisation, as before
+            # https://developer.revolut.com/docs/guides/merchant/operations/capture-and-settlement/advanced-authorisation/clearing-windows
+            Rule(30, pre_authorization=True),
+            # Five and ten days, as an issuer applies them:
+            # https://www.airwallex.com/docs/issuing/transactions/authorization-expiration
             Rule(5, initiated_by="merchant"),
-            Rule(5, entry_mode="recurring"),  # a standing instruction is the merchant's, whatever the message says
+            Rule(5, entry_mode="recurring"),  # a standing instruction is the merchant's, whatever `initiated_by` says
             Rule(10, entry_mode="ecommerce"),
             Rule(10, entry_mode="manual"),  # mail and telephone orders
         ),

@@ -3,7 +3,8 @@
 What decides is who may lawfully and safely go back. Fraud and credit risk freeze and unfreeze; everything that ends the
 credit line is for good, because the line is reported as ended, its cards are void and a new agreement is needed to lend
 again. But the *debt* outlives the line: an account that is closed, written off, or whose holder has died or is
-bankrupt still moves between those until nothing is owed.
+bankrupt still moves between those until nothing is owed. (That a debt is charged off 180 days past due, and after a
+bankruptcy or death: US Uniform Retail Credit Classification and Account Management Policy, 65 Fed. Reg. 36903.)
 
     account             may become
     active              anything
