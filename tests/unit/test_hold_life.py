@@ -71,7 +71,12 @@ def test_the_table_before_april_2024(changes: dict[str, Any], expected: int) -> 
 
 def test_the_first_rule_that_matches_decides() -> None:
     """A verification by a hotel, on its own initiative, over the internet, marked as an estimate."""
-    everything = {"mcc": 7011, "entry_mode": "ecommerce", "initiated_by": "merchant", "pre_authorization": True}
+    everything: dict[str, Any] = {
+        "mcc": 7011,
+        "entry_mode": "ecommerce",
+        "initiated_by": "merchant",
+        "pre_authorization": True,
+    }
     assert days(kind="account-verification", **everything) == 1
     assert days(**everything) == 30
 
