@@ -18,6 +18,7 @@ from sinks.ledger import reports
 from sinks.ledger.database import Connection, Database
 from sinks.ledger.errors import LedgerError, LedgerRefused
 from sinks.ledger.reconciliation import Difference, TableRow
+from tables import rows
 from topics.declarations import JOURNAL_ENTRIES
 
 PATIENCE_SECONDS: Final = 5.0
@@ -37,10 +38,28 @@ class SinkBehind(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """Accounts compared, and every difference between table and ledger."""
+    """Accounts compared, every difference between table and ledger, and how large the rows are."""
 
     accounts: int
     differences: list[Difference]
+    row_bytes: RowBytes
+
+
+@dataclass(frozen=True, slots=True)
+class RowBytes:
+    """Sizes of the rows of all accounts as they are stored."""
+
+    p50: int
+    p90: int
+    p99: int
+    max: int
+
+    @classmethod
+    def of(cls, sizes: list[int]) -> RowBytes:
+        """The sizes' percentiles by nearest rank; zeros when there is no row."""
+        ranked = sorted(sizes) or [0]
+        p50, p90, p99 = (ranked[-(-len(ranked) * percent // 100) - 1] for percent in (50, 90, 99))
+        return cls(p50, p90, p99, ranked[-1])
 
 
 def ask(dsn: str, question: Callable[[Connection], Awaitable[T]]) -> T:
@@ -87,16 +106,16 @@ def reconcile(
     """
     for attempt in range(1, ATTEMPTS + 1):
         on_progress("reading the accounts table")
-        rows = {account.account_id: _table_row(account) for account in reading.account_rows(kafka, settings)}
+        table, row_bytes = _table(kafka, settings)
         wait_for_sink(kafka, dsn, patience)
-        on_progress(f"comparing {len(rows):,} accounts with the ledger")
+        on_progress(f"comparing {len(table):,} accounts with the ledger")
         balances = ask(dsn, reports.balances_by_account)
-        differences = reports.reconcile(rows, balances)
+        differences = reports.reconcile(table, balances)
         if not differences or attempt == ATTEMPTS:
             break
         on_progress(f"{len(differences):,} differences: looking again")
         time.sleep(_PAUSE_SECONDS)
-    return Reconciliation(len(rows.keys() | balances.keys()), differences)
+    return Reconciliation(len(table.keys() | balances.keys()), differences, row_bytes)
 
 
 def wait_for_sink(kafka: str, dsn: str, patience: float) -> None:
@@ -117,6 +136,16 @@ def wait_for_sink(kafka: str, dsn: str, patience: float) -> None:
         if time.monotonic() > deadline:
             raise SinkBehind(f"the ledger did not reach the end of {topic} within {patience:.0f} s: is a sink running?")
         time.sleep(_PAUSE_SECONDS)
+
+
+def _table(kafka: str, settings: Settings) -> tuple[dict[str, TableRow], RowBytes]:
+    table: dict[str, TableRow] = {}
+    sizes = []
+    for row in reading.account_rows(kafka, settings):
+        account = rows.decode(row)
+        table[account.account_id] = _table_row(account)
+        sizes.append(len(row))
+    return table, RowBytes.of(sizes)
 
 
 def _table_row(account: Account) -> TableRow:

@@ -65,12 +65,12 @@ def account_row(bootstrap: str, settings: Settings, account_id: str) -> Account 
     return rows.decode(latest) if latest else None
 
 
-def account_rows(bootstrap: str, settings: Settings) -> Iterator[Account]:
-    """Every account as the engine last committed it: a linear read of the changelog, the latest row of each key."""
+def account_rows(bootstrap: str, settings: Settings) -> Iterator[bytes]:
+    """Every account's row as last committed: a linear read of the changelog, the latest row of each key."""
     latest: dict[bytes, bytes | None] = {}
     for message in committed(bootstrap, changelog(settings.app_id).name):
         latest[message.key() or b""] = message.value()
-    return (rows.decode(row) for row in latest.values() if row)
+    return (row for row in latest.values() if row)
 
 
 def _partitions(bootstrap: str, topic: str) -> int:

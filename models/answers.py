@@ -102,7 +102,7 @@ _NO_CONTENT_OF: Final[dict[type[Any], frozenset[str]]] = {
 
 def fingerprint_of(message: Any) -> int:
     """Of a message's content. Fields at their default leave no trace, so that a new one changes no old fingerprint."""
-    required, optional, names, defaults = _content_of(type(message))
+    required, optional, names, defaults = _content_of(message.__class__)
     text = "\x1f".join(map(str, required(message)))  # the separator cannot occur in any validated field
     given = optional(message)
     if given != defaults:

@@ -57,13 +57,15 @@ def reconcile(
     reporter = Reporter()
     result = accounting.reconcile(settings, run.kafka, run.postgres_dsn, patience=patience, on_progress=reporter.say)
     if as_json:
-        print_json({"accounts": result.accounts, "differences": [asdict(found) for found in result.differences]})
+        print_json(asdict(result))
     else:
         console = results()
         if result.differences:
             console.print(differences_table(result.differences))
         verdict = f"{result.accounts:,} accounts, {len(result.differences):,} differences"
         console.print(f"[red]{verdict}[/red]" if result.differences else f"[green]{verdict}[/green]")
+        size = result.row_bytes
+        console.print(f"bytes of a row: p50 {size.p50:,}, p90 {size.p90:,}, p99 {size.p99:,}, largest {size.max:,}")
     if result.differences:
         raise typer.Exit(EXIT_FAILED)
 
