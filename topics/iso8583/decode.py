@@ -101,7 +101,7 @@ def _authorization(elements: Elements, transmitted_at: int, received_at: int) ->
         **_acceptance(elements),
         **read._asdict(),
         **_results(elements),
-        "card_expiry": 200000 + int(_need(elements, 14)),
+        "card_expiry": _expiry(elements),
         "conversion_rate": amounts.read_rate(elements[10]) if 10 in elements else None,
         "stan": elements[11],
         "rrn": _text(elements, 37),
@@ -173,6 +173,14 @@ def _kind(elements: Elements, verification: bool) -> str:
     if kind is None:
         raise Refused(MalformedReason.UNSUPPORTED_TYPE, "DE3", "not a processing code that we take")
     return "account-verification" if verification and kind == "purchase" else kind
+
+
+def _expiry(elements: Elements) -> int:
+    """Element 14 is YYMM of this century."""
+    year_month = int(_need(elements, 14))
+    if not 1 <= year_month % 100 <= 12:
+        raise Refused(MalformedReason.INVALID_ELEMENT, "DE14", "no such month")
+    return 200_000 + year_month
 
 
 def _acceptance(elements: Elements) -> dict[str, Any]:
