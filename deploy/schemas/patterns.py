@@ -17,9 +17,9 @@ _COUNTS: Final = {"": "{1}", "+": "{1,}", "*": "{0,}", "?": "{0,1}"}
 
 @dataclass(frozen=True, slots=True)
 class _Repeated:
-    """Between `least` and `most` characters out of `characters`."""
+    """Between `least` and `most` characters of a class such as `[A-Z]`."""
 
-    characters: frozenset[str]
+    characters: str
     least: int
     most: float
 
@@ -29,17 +29,18 @@ def covers(wide: str, narrow: str) -> bool:
     if wide == narrow:
         return True
     outer, inner = _parse(wide), _parse(narrow)
-    if outer is None or inner is None:
+    if outer is None or inner is None or outer.least > inner.least or outer.most < inner.most:
         return False
-    return outer.characters >= inner.characters and outer.least <= inner.least and outer.most >= inner.most
+    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    taken = "".join(re.findall(inner.characters, everything))
+    return re.fullmatch(f"{outer.characters}*", taken) is not None
 
 
 def _parse(pattern: str) -> _Repeated | None:
     shape = _SHAPE.fullmatch(pattern)
     if shape is None:
         return None
-    everything = "".join(map(chr, range(sys.maxunicode + 1)))
     count = _COUNTS.get(shape[2] or "", shape[2])
     least, comma, most = count.strip("{}").partition(",")
     limit = float(most) if most else float("inf") if comma else float(least)
-    return _Repeated(frozenset(re.findall(shape[1], everything)), int(least), limit)
+    return _Repeated(shape[1], int(least), limit)

@@ -11,12 +11,15 @@ from typing import Final
 
 from models import messages
 from models.journal import EntryType, LedgerAccount
-from models.outcomes import DeclineReason, ReversalOutcome, UpdateOutcome
+from models.matching import MatchRule
+from models.outcomes import AdviceOutcome, DeclineReason, ReversalOutcome, UpdateOutcome
 
 BY_FIELD: Final[dict[tuple[type, str], type[StrEnum]]] = {
     (messages.AuthorizationDecision, "reason"): DeclineReason,
+    (messages.AdviceAcknowledgement, "outcome"): AdviceOutcome,
     (messages.ReversalAcknowledgement, "outcome"): ReversalOutcome,
     (messages.AccountUpdate, "outcome"): UpdateOutcome,
+    (messages.AccountUpdate, "match_rule"): MatchRule,
     (messages.JournalEntry, "entry_type"): EntryType,
     (messages.Posting, "ledger_account"): LedgerAccount,
 }
