@@ -11,7 +11,7 @@ from tests.support.scenario import values
 from tests.support.scenario.sending import VERBS, hints, read_field
 from tests.support.scenario.story import After, BadKey, Expected
 
-AFTER: Final = ("held", "balance", "otb", "review", "entries", "scored")
+AFTER: Final = ("held", "balance", "otb", "review", "entries", "flagged", "scored")
 _FIGURES: Final = ("held", "balance", "otb")
 _SHORT: Final = {
     "approved": "approved_amount", "rule": "match_rule", "hold": "hold_reference", "stand-in": "stand_in",
@@ -58,6 +58,7 @@ def after(given: Mapping[str, Any], currency: str, exists: bool) -> After:
         (figures[0], figures[1], figures[2]) if exists else None,
         _money("review", given["review"], currency) if "review" in given else None,
         _entries(given["entries"], currency) if "entries" in given else None,
+        tuple(_names("flagged", given["flagged"])) if "flagged" in given else None,
         tuple((reference, _score(text)) for reference, text in _pairs("scored", given.get("scored", []))),
     )
 
@@ -103,11 +104,15 @@ def _entries(given: Any, currency: str) -> tuple[tuple[str, int], ...]:
     return tuple((kind, _money("entries", text, currency)) for kind, text in _pairs("entries", given))
 
 
+def _names(key: str, given: Any) -> list[str]:
+    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+        raise BadKey(key, "wants a list, [] when there is nothing")
+    return given
+
+
 def _pairs(key: str, given: Any) -> list[tuple[str, str]]:
     """`[hold-consumed 70.00, presentment-posted 70.00]` as pairs."""
-    if not isinstance(given, list):
-        raise BadKey(key, "wants a list, [] when there is nothing")
-    pairs = [tuple(item.split()) if isinstance(item, str) else () for item in given]
+    pairs = [tuple(item.split()) for item in _names(key, given)]
     if any(len(pair) != 2 for pair in pairs):
         raise BadKey(key, "every item is a name and a value, such as `hold-placed 100.00`")
     return [(pair[0], pair[1]) for pair in pairs]

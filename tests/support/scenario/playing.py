@@ -174,7 +174,8 @@ class _Stage:
         yield Check(f"{name}outcome", expected.outcome or "nothing", reply["outcome"] if reply else "nothing")
         if reply is None:
             return
-        wanted = {**_implied(said.message, reply, expected), **expected.reply}
+        implied = {} if expected.same_as else _implied(said.message, reply, expected)
+        wanted = {**implied, **expected.reply}
         for key, value in wanted.items():
             yield Check(f"{name}{key}", self._shown(key, value), self._shown(key, reply.get(key)))
         if expected.same_as is not None:
@@ -206,7 +207,8 @@ class _Stage:
                 for topic, entry in sent
                 if topic == "journal-entries"
             ]
-            yield Check("entries", _listed(f"{kind} {self._money(sum_)}" for kind, sum_ in wanted), _listed(made))
+            meant = sorted(f"{kind} {self._money(amount)}" for kind, amount in wanted)
+            yield Check("entries", _listed(meant), _listed(sorted(made)))
 
     def _check_figures(self, after: After, account: Any, at: int) -> Iterable[Check]:
         """`held` are the holds that count at the time of the step; the journal also holds those not yet written off."""
@@ -224,6 +226,9 @@ class _Stage:
         )
         yield Check("holds in the journal", self._money(in_row), self._money(sums["open-holds"]))
         yield Check("balance in the journal", self._money(balance), self._money(sums["cardholder-receivable"]))
+        if after.flagged is not None:
+            flagged = (reference for reference, hold in account.holds.items() if hold.stand_in)
+            yield Check("flagged", _listed(after.flagged), _listed(flagged))
         if after.review is not None:
             yield Check("review", self._money(after.review), self._money(-sums["refunds-in-review"]))
 

@@ -147,7 +147,7 @@ class _Reader:
             if not isinstance(message, dict):
                 raise BadKey("together", f"message {index} is no mapping")
             sent, outcome = _sides(message)
-            _not_of_slice(sent)
+            _not_of_step(message)
             sent = {key: given[key] for key in ("at",) if key in given} | sent
             said += self._messages(f"{number}.{index}", sent, outcome, self._lines[number - 1][index - 1])
         return self._finish(number, said, given, given)
@@ -174,11 +174,11 @@ class _Reader:
         times = _read("times", lambda: values.whole(sent.get("times", "1")))
         if not 1 <= times <= _MOST_TIMES:
             raise BadKey("times", f"is not between 1 and {_MOST_TIMES}")
-        if times > 1 and "id" not in sent:
-            raise BadKey("id", "is missing: with `times` the messages are ID-1, ID-2 ...")
-        named = [(label, {})] if times == 1 else [(f"{label}-{n}", {"id": f"{sent['id']}-{n}"}) for n in _to(times)]
-        said = [self._message(own, do, sent | change, outcome, line) for own, change in named]
-        self._said[label] = sent
+        if times > 1 and "#" not in sent.get("id", ""):
+            raise BadKey("id", "wants a # for the number of the message, because of `times`")
+        copies = [(label, sent)] if times == 1 else [(f"{label}#{n}", _numbered(sent, n)) for n in range(1, times + 1)]
+        said = [self._message(own, do, copy, outcome, line) for own, copy in copies]
+        self._said |= dict(copies) | {label: sent}
         return said
 
     def _message(self, label: str, do: str, sent: dict[str, Any], outcome: dict[str, Any], line: str) -> Said:
@@ -206,7 +206,7 @@ class _Reader:
         changes = {key: value for key, value in sent.items() if key not in ("do", "step")}
         replaced = {field_of(do, key) for key in changes if key not in _NO_FIELDS}
         kept = {k: v for k, v in earlier.items() if k in _NO_FIELDS or field_of(do, k) not in replaced}
-        return {k: v for k, v in kept.items() if k not in _OF_SLICE} | changes
+        return {k: v for k, v in kept.items() if k not in (*_OF_SLICE, "times")} | changes
 
     def _earlier(self, key: str, label: str) -> str:
         if label not in self._said:
@@ -259,9 +259,9 @@ def _sides(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return {key: given[key] for key in keys[:at]}, {key: given[key] for key in keys[at:]}
 
 
-def _not_of_slice(sent: Mapping[str, Any]) -> None:
-    for key in _OF_SLICE:
-        if key in sent:
+def _not_of_step(message: Mapping[str, Any]) -> None:
+    for key in (*_OF_SLICE, *AFTER):
+        if key in message:
             raise BadKey(key, "belongs to the step, beside `together`")
 
 
@@ -282,5 +282,6 @@ def _read(key: str, read: Callable[[], T]) -> T:
         raise BadKey(key, str(error)) from None
 
 
-def _to(times: int) -> range:
-    return range(1, times + 1)
+def _numbered(sent: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """One of several alike: each # is its number."""
+    return {key: value.replace("#", str(number)) if isinstance(value, str) else value for key, value in sent.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from typing import Any, Final, get_type_hints
 
 from models import messages
@@ -106,7 +107,12 @@ def field_of(do: str, key: str) -> str:
 
 def hints(of: type[Any]) -> dict[str, Any]:
     """The bare type of each field."""
-    return get_type_hints(of)
+    return _hints(of.__name__)
+
+
+@cache
+def _hints(name: str) -> dict[str, Any]:
+    return get_type_hints(getattr(messages, name))
 
 
 def read_field(hint: Any, name: str, value: Any, currency: str) -> Any:

@@ -72,6 +72,7 @@ class After:
     figures: tuple[int, int, int] | None  # held, balance, open-to-buy; None before the account exists
     review: int | None = None  # refunds in review
     entries: tuple[tuple[str, int], ...] | None = None
+    flagged: tuple[str, ...] | None = None  # references of the holds that stand-in advices have placed
     scored: tuple[tuple[str, int], ...] = ()  # late fraud scores: reference, ppm
 
 
