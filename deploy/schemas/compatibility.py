@@ -158,7 +158,7 @@ def _fields(pair: _Pair) -> Iterator[str]:
             yield from _changes(pair.field(name))
     for name in new:
         if name not in old and name in now:
-            yield pair.line(f"new field {name} is required: give it a default")
+            yield pair.line(f"new field {name} is required, older records lack it")
 
 
 def _unknown_fields(pair: _Pair) -> Iterator[str]:

@@ -40,6 +40,7 @@ def schema(direction: str) -> Schema:
                 "properties": {
                     "size": {"type": "integer", "minimum": 0},
                     "colour": {"type": "string", "default": "red"},
+                    "gift": {"type": "boolean", "default": False},
                 },
                 "required": ["size"],
             }
@@ -109,7 +110,7 @@ BREAKS_BOTH: dict[str, tuple[Change, str]] = {
             replace("tip", {"type": "integer"})(target),
             put("", required=[*target["required"], "tip"])(target),
         )[0],
-        "new field tip is required: give it a default",
+        "new field tip is required, older records lack it",
     ),
     "optional field becomes required": (
         put("", required=ALL_REQUIRED),
@@ -124,6 +125,10 @@ BREAKS_BOTH: dict[str, tuple[Change, str]] = {
     "default gone": (put("kind", default=None), "kind: default was sale, is absent"),
     "nested default changed": (put("Line.colour", default="blue"), "lines[].colour: default was red, is blue"),
     "default of a nullable field": (put("note", default=""), "note: default was null, is "),
+    "default of another type that Python calls equal": (
+        put("Line.gift", default=0),
+        "lines[].gift: default was false, is 0",
+    ),
     "pattern of the same length with other letters": (
         put("reference", pattern="^[a-z]{4,8}$"),
         "reference: pattern was ^[A-Z]{4,8}$, is ^[a-z]{4,8}$",
@@ -133,6 +138,10 @@ BREAKS_BOTH: dict[str, tuple[Change, str]] = {
         "reference: pattern was ^[A-Z]{4,8}$, is ^(AAAA|BBBB)$",
     ),
     "keyword that cannot be compared": (put("amount", multipleOf=5), "amount: multipleOf was absent, is 5"),
+    "unknown fields of one type only": (
+        put("Line", additionalProperties={"type": "string"}),
+        'lines[]: additionalProperties was absent, is {"type": "string"}',
+    ),
     "other topic": (put("", **{"x-topic": "returns"}), "x-topic was orders, is returns"),
     "fixed value changed": (put("type", const="purchase"), "type: "),
 }
@@ -250,12 +259,22 @@ def test_every_change_is_named_once() -> None:
     remove("note")(generated)
     put("amount", minimum=2, maximum=50)(generated)
     put("Line.size", minimum=1)(generated)
+    put("memo", default="")(published)
     assert breaking_changes(published, generated) == [
         "amount: minimum was 1, is 2",
         "amount: maximum was 100, is 50",
         "field note is gone",
+        "memo: default was , is absent",
         "lines[].size: minimum was 0, is 1",
     ]
+
+
+def test_a_list_of_types_is_the_same_as_alternatives() -> None:
+    published, generated = schema("inbound"), schema("inbound")
+    replace("memo", {"type": ["null", "string"]})(generated)
+    assert breaking_changes(published, generated) == breaking_changes(generated, published) == []
+    replace("memo", {"type": ["null", "integer"]})(generated)
+    assert breaking_changes(published, generated) == ["memo: type was string or null, is null or integer"]
 
 
 def test_a_message_that_turns_round_is_another_message() -> None:
