@@ -182,6 +182,7 @@ def test_the_card_number_in_any_place_is_not_kept(
 @example("Caf\u00e9 \u2615\ufe0f Shop\u2122 \U0001f469\u200d\U0001f373 Stra\u00dfe", 25)
 @example("\u4e2d\u56fd\u9910\u9986", 25)
 @example("\U0001f600" * 30, 25)
+@example("ab cd", 3)
 def test_i9_i10_names_are_cut_cleanly(name: str, width: int) -> None:
     plain = names.plain(name, width)
     assert plain.isascii()

@@ -356,6 +356,15 @@ def test_a_time_that_there_is_not_is_refused(sent: bytes) -> None:
     assert refused(CASH.replace(b"0921141320", sent, 1)) == (MalformedReason.INVALID_ELEMENT, "DE7")
 
 
+def test_a_leap_day_of_another_year_is_refused() -> None:
+    leap_day = CASH.replace(b"0921141320", b"0229120000", 1)
+    march_2027, march_2028 = 1_803_859_200_000, 1_835_481_600_000
+    assert refused(leap_day, march_2027) == (MalformedReason.INVALID_ELEMENT, "DE7")
+    message = decode(leap_day, march_2028, tokenizer)
+    assert isinstance(message, AuthorizationRequest)
+    assert message.transmitted_at == 1_835_438_400_000  # 2028-02-29T12:00Z
+
+
 @pytest.mark.parametrize(
     ("raw", "reason", "field"),
     [

@@ -51,9 +51,11 @@ def test_what_does_not_fit_is_named(elements: dict[int, str], field: str) -> Non
 
 
 def test_an_endless_message_is_not_read() -> None:
-    result = unpack(b"0100" + b"0" * MAX_BYTES)
-    assert isinstance(result, Malformed)
-    assert result.reason is MalformedReason.NOT_ISO8583
+    longest = {0: "0100"} | dict.fromkeys(range(105, 115), "x" * 950)
+    assert unpack(pack(longest)) == longest
+    raw = pack(longest | {115: "x" * 950})
+    assert len(raw) > MAX_BYTES
+    assert unpack(raw) == Malformed(MalformedReason.NOT_ISO8583, "MTI", "longer than 9999 bytes")
 
 
 def test_every_currency_has_a_number_of_its_own() -> None:

@@ -10,6 +10,7 @@ from models.messages import (
     AdviceAcknowledgement,
     AuthorizationDecision,
     AuthorizationMessage,
+    AuthorizationRequest,
     ReversalAcknowledgement,
 )
 from models.outcomes import AdviceOutcome, DeclineReason, ReversalOutcome
@@ -210,6 +211,26 @@ def test_what_iso_cannot_say_is_named(message: Any, field: str) -> None:
     with pytest.raises(Unencodable) as refused:
         encode_request(message, ORIGIN)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("Caf\u00e9 \u2615 Stra\u00dfe\u2122", "Cafe StrasseTM"),
+        ("\U0001f600 \u4e2d\u56fd", "UNKNOWN"),
+        ("Twenty-five characters, a blank", "Twenty-five characters, a"),
+    ],
+)
+def test_i9_i10_a_name_is_sent_in_ascii_and_never_empty(name: str, read: str) -> None:
+    message = decode(encode_request(say.request(merchant_name=name), ORIGIN), say.T0, lambda _pan: ("a", "c"))
+    assert isinstance(message, AuthorizationRequest)
+    assert message.merchant_name == read
+
+
+def test_blanks_at_the_end_of_codes_are_lost() -> None:
+    message = decode(encode_request(say.request(rrn="12 "), ORIGIN), say.T0, lambda _pan: ("a", "c"))
+    assert isinstance(message, AuthorizationRequest)
+    assert message.rrn == "12"
 
 
 def test_a_message_type_of_another_message_is_named() -> None:
