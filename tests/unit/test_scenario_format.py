@@ -132,13 +132,15 @@ def test_verbs_set_what_they_mean(story: Read) -> None:
 def test_a_repeat_is_the_earlier_message_with_changes_at_another_time(story: Read) -> None:
     repeat = f"  - {{at: 9s, do: repeat, step: 1, merchant_id: M9, expect: approved, same-as: 1, {AFTER}}}\n"
     first, second = (step.said[0].message for step in story(HEADER + APPROVED + repeat).steps)
+    assert isinstance(first, AuthorizationRequest)
     assert second == replace(first, merchant_id="M9", transmitted_at=first.transmitted_at + 9000)
 
 
 def test_times_numbers_the_messages_of_one_slice(story: Read) -> None:
     line = f"  - {{at: 0s, do: present, id: P#, of: R#, amount: 1.00, times: 3, expect: applied, {AFTER}}}\n"
     [step] = story(HEADER + line).steps
-    assert [(said.message.message_id, said.message.network_reference) for said in step.said] == [
+    messages = [said.message for said in step.said if isinstance(said.message, Presentment)]
+    assert [(message.message_id, message.network_reference) for message in messages] == [
         ("P1", "R1"), ("P2", "R2"), ("P3", "R3"),
     ]  # fmt: skip
 
