@@ -7,6 +7,6 @@
     patterns        is every text that one pattern takes also taken by another
     publication     docs/schemas: what stands there, and what may not be written over it
     page            the same for people: docs/messages.md
-markdown        tables of the generated pages
-asyncapi        topics and schemas -> an AsyncAPI 3 document
+    markdown        tables of the generated pages
+    asyncapi        topics and schemas -> an AsyncAPI 3 document
 """
