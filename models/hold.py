@@ -55,6 +55,7 @@ def release(account: Account, reference: str, now: int, amount: int | None = Non
         return 0, []
     freed = hold.amount if amount is None else min(amount, hold.amount)
     hold.amount -= freed
+    hold.authorized -= freed
     if not hold.amount:
         del account.holds[reference]
     return freed, [book(account, EntryType.HOLD_RELEASED, freed, reference, now)]

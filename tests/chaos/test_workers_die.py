@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import time
 from pathlib import Path
@@ -11,43 +10,12 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.kafka import Broker
-from models.messages import AuthorizationRequest, Reversal
-from tests.support import messages as say
 from tests.support.checker import Run
-from tests.support.traffic import Load, producer, send, wait_for
+from tests.support.story import open_accounts, story
+from tests.support.traffic import Load, wait_for
 from tests.support.workers import worker
 
-ACCOUNTS = 200
 SESSION_TIMEOUT_S = 6
-
-
-def just_now() -> int:
-    """An hour ago: the clock topic tells real time, and holds must outlive the test."""
-    return time.time_ns() // 1_000_000 - 3_600_000
-
-
-def story(count: int, seed: int) -> list[AuthorizationRequest | Reversal]:
-    """Requests over ACCOUNTS accounts, some repeated as networks do, some reversed."""
-    random_ = random.Random(seed)
-    told: list[AuthorizationRequest | Reversal] = []
-    start = just_now()
-    for number in range(count):
-        account = f"acct-{random_.randrange(ACCOUNTS)}"
-        at = start + number * 100
-        kind = random_.random()
-        if told and kind < 0.03:
-            told.append(told[-1])
-        elif told and kind < 0.10:
-            first = random_.choice(told)
-            told.append(say.reversal(first.network_reference, f"rev-{number}", first.account_id, transmitted_at=at))
-        else:
-            told.append(say.request(f"ref-{number}", random_.randrange(100, 30_000), account, transmitted_at=at))
-    return told
-
-
-def open_accounts(kafka: str) -> None:
-    send(producer(kafka), [say.opened(f"acct-{number}", transmitted_at=just_now()) for number in range(ACCOUNTS)])
-    wait_for(kafka, "account-updates", ACCOUNTS)
 
 
 @pytest.mark.parametrize("step", ["write", "commit", "apply"])

@@ -13,9 +13,9 @@ import pytest
 from confluent_kafka import Producer
 
 from deploy.embedded.kafka import Broker
-from tests.chaos.test_workers_die import just_now, open_accounts, story
 from tests.support import messages as say
 from tests.support.checker import Run
+from tests.support.story import just_now, open_accounts, story
 from tests.support.traffic import Load, producer, read, send, wait_for
 from tests.support.workers import worker
 from topics import codec

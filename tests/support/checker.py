@@ -15,7 +15,14 @@ import asyncpg
 import orjson
 from prometheus_client import CollectorRegistry
 
-from models.messages import AccountUpdate, AuthorizationDecision, JournalEntry, Posting, ReversalAcknowledgement
+from models.messages import (
+    AccountUpdate,
+    AdviceAcknowledgement,
+    AuthorizationDecision,
+    JournalEntry,
+    Posting,
+    ReversalAcknowledgement,
+)
 from sinks.ledger import reports
 from sinks.ledger.service import LedgerSink
 from tables import rows
@@ -26,6 +33,7 @@ from topics.admin import changelog
 
 REPLIES = {
     "authorization-decision": AuthorizationDecision,
+    "advice-acknowledgement": AdviceAcknowledgement,
     "reversal-acknowledgement": ReversalAcknowledgement,
     "account-update": AccountUpdate,
 }
