@@ -58,6 +58,17 @@ def test_stories_are_numbered_one_by_one() -> None:
     assert [int(path.stem.partition("-")[0]) for path in STORIES] == [*range(1, len(STORIES) + 1)]
 
 
+def test_what_is_known_to_differ_is_a_story() -> None:
+    assert set(DIFFERS) <= {path.stem for path in STORIES}
+
+
+def test_the_example_in_the_description_is_a_story(tmp_path: Path) -> None:
+    readme = (Path(__file__).parent / "README.md").read_text(encoding="utf-8")
+    example = tmp_path / "example.yaml"
+    example.write_text(readme.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    play(load(example))
+
+
 def test_titles_are_all_different(scenarios: list[Scenario]) -> None:
     assert [title for title, times in Counter(story.title for story in scenarios).items() if times > 1] == []
 

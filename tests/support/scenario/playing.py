@@ -7,74 +7,30 @@ of all journal entries. A worker of another number is another engine over the sa
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import orjson
 
 from models.authorization import Policy
-from models.messages import AuthorizationRequest, ClockTick, Inbound
+from models.messages import ClockTick, Inbound
 from tables import rows
 from tests.support.engine import TOPIC_OF_TYPE, Bench
+from tests.support.scenario.journal import Journal
+from tests.support.scenario.model import UNSUSPICIOUS, ScriptedModel
+from tests.support.scenario.replies import changes_nothing, implied, take
 from tests.support.scenario.sending import build
 from tests.support.scenario.story import After, Expected, Issuer, Said, Scenario, Step
 from tests.support.scenario.table import Check, Row, table
 from tests.support.scenario.values import shown
 
-UNSUSPICIOUS: Final = 10_000
-"""Parts per million that the scripted model gives when a step says nothing."""
 _REPLY_TOPICS: Final = ("authorization-decisions", "account-updates")
 _MONEY: Final = frozenset(
     {"amount", "approved_amount", "held", "released", "open_to_buy", "posted_balance", "open_holds"}
 )
 _UNREADABLE: Final = "malformed"
 """Such a request is answered without its account being read."""
-
-
-class ModelDown(Exception):
-    """The scripted model's failure."""
-
-
-@dataclass
-class ScriptedScore:
-    ppm: int
-    reasons: list[str] = field(default_factory=list)
-
-
-@dataclass
-class ScriptedModel:
-    """A fraud model that says what the story says."""
-
-    version: str = "scripted"
-    ppm: int = UNSUSPICIOUS
-    down: bool = False
-
-    def score(self, matrix: npt.NDArray[np.float32]) -> Sequence[ScriptedScore]:
-        if self.down:
-            raise ModelDown
-        return [ScriptedScore(self.ppm) for _ in matrix]
-
-
-@dataclass
-class Journal:
-    """The story's journal entries, added up by ledger account; debit positive."""
-
-    sums: Counter[str] = field(default_factory=Counter)
-    last: int = 0
-    fault: str = ""
-
-    def add(self, entry: Mapping[str, Any]) -> None:
-        if entry["sequence"] != self.last + 1:
-            self.fault = self.fault or f"entry {entry['sequence']} after {self.last}"
-        self.last = entry["sequence"]
-        if sum(posting["amount"] for posting in entry["postings"]) or not entry["postings"]:
-            self.fault = self.fault or f"entry {self.last} ({entry['entry_type']}) does not balance"
-        for posting in entry["postings"]:
-            self.sums[posting["ledger_account"]] += posting["amount"]
 
 
 class StoryFailed(AssertionError):
@@ -116,7 +72,7 @@ class _Stage:
         messages = [self._completed(said) for said in step.said]
         sent = self._send(messages, step.said, step.worker)
         checks = [*self._check_replies(step, sent), *self._check_account(step, messages, sent)]
-        if any(_changes_nothing(said.expected) for said in step.said) and len(step.said) == 1:
+        if any(changes_nothing(said.expected) for said in step.said) and len(step.said) == 1:
             checks.append(Check("the row", "unchanged", "unchanged" if self._row() == row_before else "changed"))
         return Row(str(step.number), tuple(dict.fromkeys(said.text for said in step.said)), tuple(checks))
 
@@ -157,7 +113,7 @@ class _Stage:
     def _check_replies(self, step: Step, sent: list[tuple[str, dict[str, Any]]]) -> Iterable[Check]:
         replies = [record for topic, record in sent if topic in _REPLY_TOPICS]
         for said in step.said:
-            reply = _take(replies, said.message)
+            reply = take(replies, said.message)
             if reply is not None:
                 self._replies[said.label] = reply
             yield from self._check_reply(step, said, reply)
@@ -174,8 +130,8 @@ class _Stage:
         yield Check(f"{name}outcome", expected.outcome or "nothing", reply["outcome"] if reply else "nothing")
         if reply is None:
             return
-        implied = {} if expected.same_as else _implied(said.message, reply, expected)
-        wanted = {**implied, **expected.reply}
+        unsaid = {} if expected.same_as else implied(said.message, reply, expected)
+        wanted = {**unsaid, **expected.reply}
         for key, value in wanted.items():
             yield Check(f"{name}{key}", self._shown(key, value), self._shown(key, reply.get(key)))
         if expected.same_as is not None:
@@ -196,7 +152,7 @@ class _Stage:
             )
             return
         yield from self._check_figures(step.after, rows.decode(row), max(m.transmitted_at for m in messages))
-        if len(step.said) == 1 and not _changes_nothing(step.said[0].expected):
+        if len(step.said) == 1 and not changes_nothing(step.said[0].expected):
             yield from self._check_told(self._replies.get(step.said[0].label), rows.decode(row))
 
     def _check_entries(self, step: Step, sent: list[tuple[str, dict[str, Any]]]) -> Iterable[Check]:
@@ -270,47 +226,6 @@ def _record(message: Inbound, literal: Mapping[str, str]) -> tuple[str, bytes | 
     body = asdict(message) | {name: orjson.Fragment(text) for name, text in literal.items()}
     key = None if isinstance(message, ClockTick) else message.account_id.encode()
     return TOPIC_OF_TYPE[message.type], key, orjson.dumps(body)
-
-
-def _take(replies: list[dict[str, Any]], message: Inbound) -> dict[str, Any] | None:
-    """The first reply to `message` that nobody has taken yet."""
-    name = "message_id" if hasattr(message, "message_id") else "network_reference"
-    identity = getattr(message, name, None)
-    for reply in replies:
-        if reply.get(name) == identity and _answers(reply, message):
-            replies.remove(reply)
-            return reply
-    return None
-
-
-def _answers(reply: Mapping[str, Any], message: Inbound) -> bool:
-    kinds = {
-        "authorization-request": "authorization-decision", "authorization-increment": "authorization-decision",
-        "authorization-advice": "advice-acknowledgement", "reversal": "reversal-acknowledgement",
-    }  # fmt: skip
-    wanted = kinds.get(message.type, "account-update")
-    return reply["type"] == wanted and (wanted != "account-update" or reply["cause"] == message.type)
-
-
-def _implied(message: Inbound, reply: Mapping[str, Any], expected: Expected) -> dict[str, Any]:
-    """What goes without saying: a request is approved as asked or at nothing, and no reason stands in an approval."""
-    if reply["type"] != "authorization-decision":
-        return {}
-    if expected.outcome == "declined":
-        return {"approved_amount": 0, "approval_code": None}
-    implied: dict[str, Any] = {"reason": None, "control": None, "stand_in": False}
-    if isinstance(message, AuthorizationRequest) and expected.outcome == "approved":
-        implied["approved_amount"] = message.amount
-    return implied
-
-
-def _changes_nothing(expected: Expected) -> bool:
-    conflict = "conflicting-duplicate" in (expected.outcome, expected.reply.get("reason"))
-    return conflict or expected.same_as is not None
-
-
-def _existence(of: object) -> str:
-    return "none" if of is None else "exists"
 
 
 def _likeness(label: str, differing: Sequence[str]) -> str:
