@@ -63,19 +63,22 @@ class Auditor:
         self.books: dict[str, Book] = {}
         self.rules = Rules(hold_life, fraud_cut, stand_in_limit)
 
-    def check(self, message: Inbound, reply: Reply) -> None:
-        """Raise Disagreement unless `reply` is right; then take the message into the books."""
+    def check(self, message: Inbound, reply: Reply) -> str | None:
+        """Raise Disagreement unless `reply` is right; then take the message into the books.
+
+        Says how it was settled from memory: as a `repeat`, a `duplicate` or a `conflict`; None: it was decided."""
         part, kind = PARTS[type(message)]
         same(f"{message.type}: type of the reply", type(reply), kind)
         account_id = message.account_id  # type: ignore[union-attr]
         _compare(message, reply, _repeated(message) | {"account_id": account_id})
         book = self.books.get(account_id)
         if book is not None:
-            self._check(book, message, reply, part)
-        elif isinstance(message, AccountOpened):
+            return self._check(book, message, reply, part)
+        if isinstance(message, AccountOpened):
             self._open(message, reply)
         else:
             _compare(message, reply, _unknown_account(message))
+        return None
 
     def tick(self, account_id: str, at: int) -> None:
         """A sweep at `at`: it writes down the holds that have ended, and does nothing else."""
@@ -115,10 +118,11 @@ class Auditor:
         self.books[message.account_id] = book
         memory.remember(book, message, reply, message.transmitted_at)
 
-    def _check(self, book: Book, message: Any, reply: Reply, part: Callable[..., Verdict]) -> None:
+    def _check(self, book: Book, message: Any, reply: Reply, part: Callable[..., Verdict]) -> str | None:
         now = max(book.latest, message.transmitted_at)
-        if memory.settled(book, message, reply, now):
-            return
+        settled = memory.settled(book, message, reply, now)
+        if settled is not None:
+            return settled
         verdict = part(book, message, reply, now, self.rules)
         figures: dict[str, Any] = {"open_to_buy": book.open_to_buy(now), "decided_at": now}
         if isinstance(reply, AccountUpdate):
@@ -126,6 +130,7 @@ class Auditor:
         _compare(message, reply, verdict.fields | figures)
         if verdict.changed:
             memory.remember(book, message, reply, now)
+        return None
 
 
 def _compare(message: Any, reply: Reply, expected: dict[str, Any]) -> None:

@@ -109,6 +109,8 @@ class Book:
     cards: dict[str, str] = field(default_factory=dict)  # token -> status
     holds: dict[str, Hold] = field(default_factory=dict)  # whose end has not been written down
     purchases: dict[str, Purchase] = field(default_factory=dict)  # in the order of their last presentment
+    placed: set[str] = field(default_factory=set)  # references that ever had a hold
+    consumed: dict[str, str] = field(default_factory=dict)  # hold -> reference of the presentment that matched it last
     early: dict[str, int] = field(default_factory=dict)  # reference -> when its reversal came, in this order
     approvals: list[Approval] = field(default_factory=list)
     controls: dict[str | None, Controls] = field(default_factory=dict)  # of the account (None) and of cards
@@ -150,6 +152,7 @@ class Book:
 
     def place(self, hold: Hold, amount: int) -> None:
         self.holds[hold.reference] = hold
+        self.placed.add(hold.reference)
         self.move(hold, "hold-placed", amount)
 
     def move(self, hold: Hold, kind: str, amount: int) -> None:
@@ -171,6 +174,11 @@ class Book:
         last = list(self.purchases)[-PURCHASES_REMEMBERED:]
         return self.purchases[reference] if reference is not None and reference in last else None
 
+    def was_presented(self, reference: str) -> bool:
+        """Whether the authorisation of this reference is known to have been presented, under whatever reference."""
+        used_by = self.consumed.get(reference)
+        return self.purchase(reference) is not None or self.purchase(used_by) is not None
+
     def present(self, reference: str, amount: int) -> None:
         purchase = self.purchase(reference) or Purchase()
         purchase.presented += amount
@@ -183,7 +191,7 @@ class Book:
 
     def reversed_early(self, reference: str, now: int) -> bool:
         last = list(self.early)[-EARLY_REVERSALS_REMEMBERED:]
-        return reference in last and now - self.early[reference] < DAY
+        return reference in last and now - self.early[reference] <= DAY
 
     def approvals_since(self, card: str | None) -> Iterator[Approval]:
         """Approvals that the controls of the account (None) or of one card count."""

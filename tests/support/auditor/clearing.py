@@ -33,6 +33,7 @@ def presentment(book: Book, message: Presentment, _reply: AccountUpdate, now: in
     if len(candidates) > 1:
         return Verdict({"outcome": "posted-ambiguous", "hold_reference": None, "match_rule": OneOf(None, rule)})
     hold = candidates[0]
+    book.consumed[hold.reference] = message.network_reference
     consumed = min(message.amount, hold.held())
     rest = hold.held() - consumed if message.final else 0
     book.move(hold, "hold-consumed", consumed)

@@ -20,7 +20,7 @@ def advice(book: Book, message: AuthorizationAdvice, _reply: AdviceAcknowledgeme
         outcome = _declined(book, hold, reference)
     elif hold is not None:
         outcome = _adjust(book, hold, message.amount) if message.reason == "completion" else "superseded"
-    elif message.reason == "completion" and book.purchase(reference) is not None:
+    elif message.reason == "completion" and book.was_presented(reference):
         outcome = "superseded"
     elif book.reversed_early(reference, now) or message.amount == 0:
         outcome = "noted"
@@ -37,10 +37,10 @@ def meant(message: AuthorizationAdvice) -> str:
 
 
 def _declined(book: Book, hold: Hold | None, reference: str) -> str:
-    if hold is None:
-        return "noted" if book.purchase(reference) is None else "superseded"
-    if hold.cleared() > 0:
+    if book.was_presented(reference) or (hold is not None and hold.cleared() > 0):
         return "superseded"
+    if hold is None:
+        return "noted"
     book.move(hold, "hold-released", hold.held())
     return "released"
 

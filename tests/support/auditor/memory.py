@@ -1,6 +1,8 @@
 """What an account must still remember of what it answered, and what it may have forgotten.
 
-Answers: those of the last 15 minutes, at most 128; the last 4 whatever their age. Postings: the last 128 ids.
+Answers: those of the last 15 minutes, at most 128; the last 4 whatever their age. What is answered by an
+account-update has an effect that must not come twice: of the last 128 of these the ids are known for good (an opening
+needs none, the account is its own proof).
 """
 
 from __future__ import annotations
@@ -8,12 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from models.messages import AccountUpdate
 from tests.support.auditor.agreement import Disagreement, same
 from tests.support.auditor.book import Answer, Book
 
 MOST_ANSWERS, FEWEST_ANSWERS = 128, 4
 ANSWER_LIFE = 15 * 60_000
-POSTINGS = {"presentment", "payment-received", "refund", "dispute-event"}
 POSTINGS_REMEMBERED = 128
 BY_NETWORK_REFERENCE = {"authorization-request", "authorization-increment", "authorization-advice"}
 
@@ -36,32 +38,34 @@ def surely_remembered(book: Book, answer: Answer, now: int) -> bool:
 
 def remember(book: Book, message: Any, reply: Any, now: int) -> None:
     posting = None
-    if message.type in POSTINGS:
+    if isinstance(reply, AccountUpdate) and message.type != "account-opened":
         posting = book.postings
         book.postings += 1
     book.answered[identity(message)] = Answer(content(message), reply, now, book.answers, posting)
     book.answers += 1
 
 
-def settled(book: Book, message: Any, reply: Any, now: int) -> bool:
-    """Whether `reply` answers a repeat from memory, which changes nothing. Raises Disagreement if it should and does
-    not, or calls something a repeat that is not."""
+def settled(book: Book, message: Any, reply: Any, now: int) -> str | None:
+    """How `reply` settles a repeat without another look at the account: as a `repeat`, a `duplicate` or a `conflict`;
+    None when it is decided anew. Raises Disagreement if it should have settled it, or calls something a repeat that
+    is not."""
     answer = book.answered.get(identity(message))
     given = getattr(reply, "reason", None) or reply.outcome
     if answer is None:
-        _same_name(given)
-        return False
+        if given in {"duplicate", "conflicting-duplicate"}:
+            raise Disagreement(f"engine {given!r}, auditor never saw {identity(message)}")
+        return None
     if answer.content == content(message):
         if reply == answer.reply:
-            return True
+            return "repeat"
         verdict = "a repeat is answered with the first answer"
     else:
         if given == "conflicting-duplicate":
-            return True
+            return "conflict"
         verdict = "other content under the same identity is a conflicting-duplicate"
     if surely_remembered(book, answer, now):
         raise Disagreement(f"{verdict}: engine {reply!r}, auditor {answer.reply!r}")
-    return _known_by_its_id(book, answer, given)
+    return "duplicate" if _known_by_its_id(book, answer, given) else None
 
 
 def _known_by_its_id(book: Book, answer: Answer, given: str) -> bool:
@@ -72,15 +76,12 @@ def _known_by_its_id(book: Book, answer: Answer, given: str) -> bool:
     return given == "duplicate" and answer.posting is not None
 
 
-def _same_name(given: str) -> None:
-    if given in {"duplicate", "conflicting-duplicate"}:
-        raise Disagreement(f"engine {given!r}, auditor never saw this identity")
-
-
 def request_known(book: Book, reference: str, now: int) -> bool | None:
-    """Whether a request or an advice of this reference is in the account's memory; None when it may be forgotten."""
+    """Whether what was decided or presented under this reference is in the account's memory; None: perhaps."""
+    if book.purchase(reference) is not None:
+        return True
     kinds = ("authorization-request", "authorization-advice")
     answers = [book.answered[kind, reference] for kind in kinds if (kind, reference) in book.answered]
     if any(surely_remembered(book, answer, now) for answer in answers):
         return True
-    return None if answers else False
+    return None if answers or reference in book.placed else False

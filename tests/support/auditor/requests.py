@@ -32,7 +32,9 @@ def request(book: Book, message: AuthorizationRequest, reply: AuthorizationDecis
         objection = _opinion(message, reply, rules)
     available = book.open_to_buy(now)
     book.move_to(now)
-    fields: dict[str, Any] = {"control": control} | ({} if scored else {"stand_in": False, "fraud_score": None})
+    fields: dict[str, Any] = {"control": control}
+    if message.kind not in TAKES_MONEY:
+        fields |= {"stand_in": False, "fraud_score": None}
     if objection is not None:
         return _declined(objection, **fields)
     approved = min(message.amount, available) if message.kind in TAKES_MONEY else message.amount
@@ -133,8 +135,8 @@ def increment(
     total = message.amount if message.amount_is == "total" else hold.authorised + message.amount
     addition = total - hold.authorised
     checks = (
-        ("account-not-active", book.status != "active"),
         ("card-not-active", book.cards.get(hold.card) != "active"),
+        ("account-not-active", book.status != "active"),
         ("currency-mismatch", message.currency != book.opening.currency),
         ("insufficient-open-to-buy", addition > 0 and addition > available),
     )
