@@ -27,6 +27,8 @@ MAX_UNSCORED: Final = 8
 DAY_MS: Final = 86_400_000
 EARLY_REVERSAL_MS: Final = DAY_MS
 """How long a reversal that came first keeps its authorisation out."""
+UNKNOWN_CARD: Final = -1
+"""Position of a hold's card when the network approved a card that we do not know."""
 NEVER_DUE: Final = 2**63 - 1
 
 
@@ -49,7 +51,7 @@ class Hold(msgspec.Struct, array_like=True, gc=False):
     authorized: int = 0  # approved in all, increments included
     cleared: int = 0  # presented so far
     life_ms: int = 0  # an increment starts it anew
-    card: int = 0  # position among the account's cards
+    card: int = 0  # position among the account's cards, or UNKNOWN_CARD
     rrn: str | None = None
     approval_code: str | None = None
     stand_in: bool = False  # approved by the network on our behalf
@@ -87,7 +89,7 @@ class Account(msgspec.Struct, array_like=True):
     cards: dict[str, Card]  # by token
     holds: dict[str, Hold]  # by network reference, oldest first
     answers: dict[str, Answer]  # by message identity, oldest first
-    posted: bytes  # digests of the updates applied, oldest first
+    posted: bytes  # digests of the messages that must not take effect again, oldest first
     profile: Profile
     time_zone: str = "Etc/UTC"
     controls: Controls | None = None
@@ -95,6 +97,7 @@ class Account(msgspec.Struct, array_like=True):
     taken: dict[bytes, Taken] = msgspec.field(default_factory=dict)  # by the same digest, where anything was taken
     early_reversals: dict[str, int] = msgspec.field(default_factory=dict)  # network reference -> when it came
     unscored: list[Unscored] = msgspec.field(default_factory=list)
+    purchase_of: dict[bytes, bytes] = msgspec.field(default_factory=dict)  # digest of a hold -> of its purchase
 
     def open_holds(self) -> int:
         """Sum of the holds in the row, expired ones not yet swept included: what the ledger shows as open holds."""
@@ -105,9 +108,25 @@ class Account(msgspec.Struct, array_like=True):
         held = sum([hold.amount for hold in self.holds.values() if hold.expires_at > now])
         return self.credit_limit - self.posted_balance - held
 
-    def was_presented(self, reference: str) -> bool:
-        """Whether a presentment with this network reference is remembered."""
-        return digest(reference) in self.presented
+    def is_held(self, reference: str, now: int) -> bool:
+        """Whether there is a hold with this reference that has not expired."""
+        hold = self.holds.get(reference)
+        return hold is not None and hold.expires_at > now
+
+    def has_room_for_hold(self, now: int) -> bool:
+        """Whether fewer than MAX_OPEN_HOLDS are open."""
+        if len(self.holds) < MAX_OPEN_HOLDS:
+            return True
+        return sum([hold.expires_at > now for hold in self.holds.values()]) < MAX_OPEN_HOLDS
+
+    def purchase(self, reference: str) -> bytes | None:
+        """The key in `presented` of the purchase that was presented with this network reference, or that used up the
+        hold of this reference; None when none is remembered."""
+        if not self.presented:
+            return None
+        key = digest(reference)
+        key = self.purchase_of.get(key, key)
+        return key if key in self.presented else None
 
     def reversed_early(self, reference: str, now: int) -> bool:
         """Whether a reversal of this authorisation came before it."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from models import hold
-from models.account import MAX_OPEN_HOLDS, Account, Hold
-from models.answers import AdviceAnswer, fingerprint_of, remember
+from models.account import UNKNOWN_CARD, Account, Hold
+from models.answers import AdviceAnswer, add_posted, advice_key, fingerprint_of, is_posted, remember
 from models.authorization import Policy
 from models.hold_life import life_ms
 from models.messages import AdviceAcknowledgement, AuthorizationAdvice, JournalEntry
-from models.outcomes import AdviceOutcome
+from models.outcomes import AdviceOutcome, DeclineReason
 from models.result import Result
+
+_EFFECTS: Final = frozenset({AdviceOutcome.ADJUSTED, AdviceOutcome.PLACED, AdviceOutcome.RELEASED})
 
 
 def advise(account: Account | None, message: AuthorizationAdvice, policy: Policy) -> Result:
@@ -17,13 +21,15 @@ def advise(account: Account | None, message: AuthorizationAdvice, policy: Policy
     if account is None:
         return _parked(message, AdviceOutcome.UNKNOWN_ACCOUNT, None)
     print_ = fingerprint_of(message)
-    key = f"advice {message.network_reference}"  # a stand-in advice carries the reference of the request it answers
+    key = advice_key(message.network_reference)
     answer = account.answers.get(key)
     if isinstance(answer, AdviceAnswer) and answer.fingerprint == print_:
         reply = _acknowledge(message, answer.outcome, answer.held, answer.open_to_buy, answer.decided_at)
         return Result(reply, [], changed=False)
     if answer is not None:
         return _parked(message, AdviceOutcome.CONFLICTING_DUPLICATE, account)
+    if is_posted(account.posted, key):
+        return _parked(message, AdviceOutcome.DUPLICATE, account)._replace(parked=None)
     if message.currency != account.currency:
         return _parked(message, AdviceOutcome.CURRENCY_MISMATCH, account)
     # After this point it must succeed.
@@ -31,10 +37,13 @@ def advise(account: Account | None, message: AuthorizationAdvice, policy: Policy
     entries = hold.expire(account, now)
     reference = _reference(message)
     outcome, booked = _book(account, message, reference, policy, now)
+    if outcome in _EFFECTS:
+        account.posted = add_posted(account.posted, key)
     held = account.holds[reference].amount if reference in account.holds else 0
     stored = AdviceAnswer(print_, now, outcome, held, account.open_to_buy(now))
     remember(account.answers, key, stored, now)
-    return Result(_acknowledge(message, outcome, held, stored.open_to_buy, now), entries + booked, changed=True)
+    reply = _acknowledge(message, outcome, held, stored.open_to_buy, now)
+    return Result(reply, entries + booked, changed=True, parked=_not_placed(account, message, outcome, now))
 
 
 def _reference(message: AuthorizationAdvice) -> str:
@@ -56,15 +65,21 @@ def _book(
         held.authorized = message.amount
         final = max(0, message.amount - held.cleared)
         return AdviceOutcome.ADJUSTED, hold.resize(account, reference, held, final, now)
-    if message.reason == "completion" and account.was_presented(reference):
+    if account.purchase(reference) is not None:
         return AdviceOutcome.SUPERSEDED, []
     return _place(account, message, reference, policy, now)
+
+
+def _not_placed(account: Account, message: AuthorizationAdvice, outcome: AdviceOutcome, now: int) -> str | None:
+    """Why somebody has to look at an approval that found no room; None for everything else."""
+    noted = outcome is AdviceOutcome.NOTED and message.approved
+    return DeclineReason.TOO_MANY_OPEN_HOLDS if noted and not account.has_room_for_hold(now) else None
 
 
 def _declined(
     account: Account, reference: str, held: Hold | None, now: int
 ) -> tuple[AdviceOutcome, list[JournalEntry]]:
-    if account.was_presented(reference) or (held is not None and held.cleared):
+    if account.purchase(reference) is not None or (held is not None and held.cleared):
         return AdviceOutcome.SUPERSEDED, []
     if held is None:
         return AdviceOutcome.NOTED, []
@@ -74,14 +89,12 @@ def _declined(
 def _place(
     account: Account, message: AuthorizationAdvice, reference: str, policy: Policy, now: int
 ) -> tuple[AdviceOutcome, list[JournalEntry]]:
-    full = len(account.holds) >= MAX_OPEN_HOLDS
-    if not message.amount or full or account.reversed_early(reference, now):
+    if not message.amount or not account.has_room_for_hold(now) or account.reversed_early(reference, now):
         return AdviceOutcome.NOTED, []
     life = life_ms(
         "purchase", message.mcc, message.entry_mode, message.initiated_by, False, now, policy.hold_ms
     )  # fmt: skip
-    cards = list(account.cards)
-    card = cards.index(message.card_token) if message.card_token in account.cards else 0
+    card = list(account.cards).index(message.card_token) if message.card_token in account.cards else UNKNOWN_CARD
     placed = Hold(
         message.amount, now, now + life, message.merchant_id, message.mcc, message.amount, 0, life, card,
         message.rrn, message.approval_code, True,

@@ -5,7 +5,8 @@ content is compared by fingerprint: the same identity with other content is a co
 Times are not content: a network stamps a retry anew.
 
 Whole answers are kept for the minutes in which networks retry. Files of presentments and payments are sent twice days
-later, and there a second effect would be money, so of those a short digest is kept for much longer (`posted`).
+later, acquirers repeat reversals for hours, and there a second effect would be money: so of every message that moved a
+balance or changed a hold a short digest is kept for much longer (`posted`).
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class ReversalAnswer(msgspec.Struct, array_like=True, tag=1, gc=False):
     outcome: str
     released: int
     open_to_buy: int
+    reference: str | None = None  # of the hold, when something was released
 
 
 class UpdateAnswer(msgspec.Struct, array_like=True, tag=2, gc=False):
@@ -141,6 +143,12 @@ def approval_code(fingerprint: int) -> str:
     rest, first = divmod(fingerprint, _PAIR_COUNT)
     rest, second = divmod(rest, _PAIR_COUNT)
     return _PAIRS[first] + _PAIRS[second] + _PAIRS[rest % _PAIR_COUNT]
+
+
+def advice_key(reference: str) -> str:
+    """Under which an advice is remembered: one that stands in carries the reference of the request it answers. No
+    identifier has a blank, so it is apart from everything else."""
+    return f"advice {reference}"
 
 
 def remember(answers: dict[str, Answer], key: str, answer: Answer, now: int) -> None:

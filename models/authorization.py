@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from models import controls, hold
-from models.account import DAY_MS, MAX_OPEN_HOLDS, MAX_UNSCORED, Account, Card, Hold, Unscored
+from models.account import DAY_MS, MAX_UNSCORED, Account, Card, Hold, Unscored
 from models.answers import AuthorizationAnswer, approval_code, fingerprint_of, remember
 from models.hold_life import life_ms
 from models.messages import AuthorizationDecision, AuthorizationIncrement, AuthorizationRequest
@@ -71,9 +71,10 @@ def screen(account: Account, request: AuthorizationRequest) -> Result | Screened
     answer = account.answers.get(request.network_reference)
     if answer is not None:
         return replay(account, request, answer, print_)
-    if request.network_reference in account.holds:
+    now = max(account.as_of, request.transmitted_at)
+    if account.is_held(request.network_reference, now) or account.purchase(request.network_reference) is not None:
         return Result(unremembered(request, DeclineReason.STALE_DUPLICATE, account), [], changed=False)
-    screened = Screened(account, request, print_, max(account.as_of, request.transmitted_at))
+    screened = Screened(account, request, print_, now)
     reason, control = _first_failed_check(screened)
     if reason is not None:
         return _answer(screened, account.open_to_buy(screened.now), reason, None, control=control)
@@ -179,7 +180,7 @@ def _first_failed_check(screened: Screened) -> tuple[DeclineReason | None, str |
     control = _refusing_control(account, card, request, now)
     if control is not None:
         return DeclineReason.CONTROL, control
-    if len(account.holds) >= MAX_OPEN_HOLDS and request.kind != "account-verification":
+    if request.kind != "account-verification" and not account.has_room_for_hold(now):
         return DeclineReason.TOO_MANY_OPEN_HOLDS, None
     return None, None
 

@@ -34,27 +34,29 @@ def _post_presentment(account: Account, message: Presentment, now: int) -> Poste
     account.posted_balance += message.amount
     entry_type = EntryType.PRESENTMENT_POSTED if message.kind == "purchase" else EntryType.CASH_ADVANCE_POSTED
     posted = hold.book(account, entry_type, message.amount, message.message_id, now)
-    _remember(account, message)
+    _remember(account, message, found.reference)
     ambiguous = outcome is UpdateOutcome.POSTED_AMBIGUOUS
     return Posted([*consumed, posted], outcome, ambiguous, found.reference, found.rule)
 
 
-def _remember(account: Account, message: Presentment) -> None:
-    """For refunds and disputes, which come weeks later."""
-    purchase = digest(message.network_reference)
-    presented = account.presented
-    presented[purchase] = presented.get(purchase, 0) + message.amount
+def _remember(account: Account, message: Presentment, hold_reference: str | None) -> None:
+    """For refunds and disputes, which come weeks later; they may also name the authorisation."""
+    presented, purchase = account.presented, digest(message.network_reference)
+    presented[purchase] = presented.pop(purchase, 0) + message.amount  # to the end: the latest stay
+    if hold_reference is not None and hold_reference != message.network_reference:
+        account.purchase_of[digest(hold_reference)] = purchase
     if len(presented) > MAX_PRESENTED:
         oldest = next(iter(presented))
         del presented[oldest]
         account.taken.pop(oldest, None)
+        account.purchase_of = {held: bought for held, bought in account.purchase_of.items() if bought != oldest}
 
 
 def _post_refund(account: Account, message: Refund, now: int) -> Posted:
-    purchase = digest(message.original_reference) if message.original_reference else b""
-    presented = account.presented.get(purchase)
-    if presented is None:
+    purchase = account.purchase(message.original_reference) if message.original_reference else None
+    if purchase is None:
         return Posted([_credit(account, message, message.amount, now)], UpdateOutcome.POSTED_UNLINKED)
+    presented = account.presented[purchase]
     taken = account.taken.setdefault(purchase, Taken())
     credited = min(message.amount, presented - taken.refunded - taken.credited)
     taken.refunded += credited

@@ -11,7 +11,6 @@ from typing import Final
 
 from models import hold
 from models.account import Account, Taken
-from models.answers import digest
 from models.journal import EntryType
 from models.messages import DisputeEvent
 from models.outcomes import UpdateOutcome
@@ -39,14 +38,13 @@ def _check(account: Account, message: DisputeEvent, now: int) -> UpdateOutcome |
     mismatch = same_currency(account, message, now)
     if mismatch is not None:
         return mismatch
-    purchase = digest(message.original_reference)
-    presented = account.presented.get(purchase)
-    if presented is None:
+    purchase = account.purchase(message.original_reference)
+    if purchase is None:
         return UpdateOutcome.UNKNOWN_PURCHASE
     taken = account.taken.get(purchase, _NOTHING)
     if taken.stage != _LEGAL_AFTER[message.stage]:
         return UpdateOutcome.ILLEGAL_DISPUTE_STAGE
-    limit = _most(presented, taken, message.stage)
+    limit = _most(account.presented[purchase], taken, message.stage)
     if limit is not None and message.amount > limit:
         return UpdateOutcome.AMOUNT_EXCEEDS_PURCHASE
     return None
@@ -63,7 +61,10 @@ def _most(presented: int, taken: Taken, stage: str) -> int | None:
 
 
 def _post(account: Account, message: DisputeEvent, now: int) -> Posted:
-    taken = account.taken.setdefault(digest(message.original_reference), Taken())
+    purchase = account.purchase(message.original_reference)
+    if purchase is None:
+        raise LookupError(f"{message.message_id}: an unknown purchase got past the check")
+    taken = account.taken.setdefault(purchase, Taken())
     taken.stage = message.stage
     amount = message.amount
     if message.stage in _CREDITS:

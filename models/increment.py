@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from models import hold
-from models.account import Account
-from models.answers import AuthorizationAnswer, fingerprint_of, remember
+from models.account import UNKNOWN_CARD, Account
+from models.answers import AuthorizationAnswer, add_posted, fingerprint_of, is_posted, remember
 from models.authorization import decision, decline_unknown_account, replay, unremembered
 from models.messages import AuthorizationIncrement, JournalEntry
 from models.outcomes import DeclineReason
@@ -20,7 +20,9 @@ def increase(account: Account | None, message: AuthorizationIncrement) -> Result
     answer = account.answers.get(message.network_reference)
     if answer is not None:
         return replay(account, message, answer, print_)
-    if message.network_reference in account.holds:
+    if is_posted(account.posted, message.network_reference):
+        return Result(unremembered(message, DeclineReason.STALE_DUPLICATE, account), [], changed=False)
+    if account.is_held(message.network_reference, max(account.as_of, message.transmitted_at)):
         return Result(unremembered(message, DeclineReason.CONFLICTING_DUPLICATE, account), [], changed=False)
     now = hold.advance(account, message.transmitted_at)
     entries = hold.expire(account, now)
@@ -30,7 +32,7 @@ def increase(account: Account | None, message: AuthorizationIncrement) -> Result
     if reason is None:
         addition = _addition(account, message)
         open_to_buy -= addition
-        entries += _grow(account, message.original_reference, addition, now)
+        entries += _grow(account, message, addition, now)
         total = account.holds[message.original_reference].authorized
     stored = AuthorizationAnswer(print_, now, reason, open_to_buy, None, [], None, total)
     remember(account.answers, message.network_reference, stored, now)
@@ -41,8 +43,8 @@ def _first_failed_check(account: Account, message: AuthorizationIncrement, open_
     held = account.holds.get(message.original_reference)
     if held is None:
         return DeclineReason.NO_MATCHING_HOLD
-    card = list(account.cards.values())[held.card]
-    if card.status is not CardStatus.ACTIVE:
+    card = None if held.card == UNKNOWN_CARD else list(account.cards.values())[held.card]
+    if card is None or card.status is not CardStatus.ACTIVE:
         return DeclineReason.CARD_NOT_ACTIVE
     if account.status is not AccountStatus.ACTIVE:
         return DeclineReason.ACCOUNT_NOT_ACTIVE
@@ -59,10 +61,12 @@ def _addition(account: Account, message: AuthorizationIncrement) -> int:
     return max(0, message.amount - account.holds[message.original_reference].authorized)
 
 
-def _grow(account: Account, reference: str, addition: int, now: int) -> list[JournalEntry]:
+def _grow(account: Account, message: AuthorizationIncrement, addition: int, now: int) -> list[JournalEntry]:
+    reference = message.original_reference
     held = account.holds[reference]
     if not addition:
         return []
+    account.posted = add_posted(account.posted, message.network_reference)
     held.authorized += addition
     held.expires_at = now + held.life_ms
     return hold.resize(account, reference, held, held.amount + addition, now)

@@ -11,7 +11,7 @@ class DeclineReason(StrEnum):
     MALFORMED = "malformed"
     UNKNOWN_ACCOUNT = "unknown-account"
     CONFLICTING_DUPLICATE = "conflicting-duplicate"  # same network reference, other content
-    STALE_DUPLICATE = "stale-duplicate"  # the hold is open but the stored answer has left the row
+    STALE_DUPLICATE = "stale-duplicate"  # the stored answer has left the row, but not the effect: it stands
     REVERSED_BEFORE_ARRIVAL = "reversed-before-arrival"  # its reversal overtook it
     INVALID_AMOUNT = "invalid-amount"  # zero that is no account verification, or the other way round
     NO_MATCHING_HOLD = "no-matching-hold"  # an increment of nothing
@@ -32,6 +32,7 @@ class ReversalOutcome(StrEnum):
     RELEASED = "released"
     NOTHING_TO_RELEASE = "nothing-to-release"  # declined, presented, reversed or expired
     REMEMBERED = "remembered"  # it came before its authorisation, which will be refused
+    DUPLICATE = "duplicate"  # released long ago; its stored answer has left the row, its effect stands
     UNKNOWN_ACCOUNT = "unknown-account"
     CONFLICTING_DUPLICATE = "conflicting-duplicate"
 
@@ -44,6 +45,7 @@ class AdviceOutcome(StrEnum):
     RELEASED = "released"  # the network declined: the hold ended
     NOTED = "noted"  # nothing to do
     SUPERSEDED = "superseded"  # later events have already settled it
+    DUPLICATE = "duplicate"  # booked long ago; its stored answer has left the row, its effect stands
     UNKNOWN_ACCOUNT = "unknown-account"
     CURRENCY_MISMATCH = "currency-mismatch"
     CONFLICTING_DUPLICATE = "conflicting-duplicate"

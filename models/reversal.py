@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from models import hold
 from models.account import EARLY_REVERSAL_MS, MAX_EARLY_REVERSALS, Account
-from models.answers import ReversalAnswer, fingerprint_of, remember
+from models.answers import ReversalAnswer, add_posted, advice_key, fingerprint_of, is_posted, remember
 from models.messages import Reversal, ReversalAcknowledgement
 from models.outcomes import ReversalOutcome
 from models.result import Result
@@ -13,34 +13,63 @@ from models.result import Result
 def reverse(account: Account | None, message: Reversal) -> Result:
     """Release what is still held, at most the reversed amount; every repeat is acknowledged alike."""
     if account is None:
-        reply = _acknowledge(message, ReversalOutcome.UNKNOWN_ACCOUNT, 0, None, message.transmitted_at)
-        return Result(reply, [], changed=False)
+        return _refuse(None, message, ReversalOutcome.UNKNOWN_ACCOUNT, parked=True)
     print_ = fingerprint_of(message)
     answer = account.answers.get(message.message_id)
     if isinstance(answer, ReversalAnswer) and answer.fingerprint == print_:
         reply = _acknowledge(message, answer.outcome, answer.released, answer.open_to_buy, answer.decided_at)
         return Result(reply, [], changed=False)
     if answer is not None:
-        outcome = ReversalOutcome.CONFLICTING_DUPLICATE
-        return Result(_acknowledge(message, outcome, 0, account.open_to_buy(account.as_of), account.as_of), [], False)
+        return _refuse(account, message, ReversalOutcome.CONFLICTING_DUPLICATE, parked=True)
+    if is_posted(account.posted, message.message_id):
+        return _refuse(account, message, ReversalOutcome.DUPLICATE, parked=False)
     now = hold.advance(account, message.transmitted_at)
     expired = hold.expire(account, now)
     released, entries = hold.release(account, message.network_reference, now, message.amount)
     outcome = ReversalOutcome.RELEASED if released else _without_hold(account, message.network_reference, now)
-    stored = ReversalAnswer(print_, now, outcome, released, account.open_to_buy(now))
+    if released:
+        account.posted = add_posted(account.posted, message.message_id)
+        if message.network_reference not in account.holds:
+            _keep_out(account, message.network_reference, now)
+    stored = ReversalAnswer(
+        print_, now, outcome, released, account.open_to_buy(now), message.network_reference if released else None
+    )
     remember(account.answers, message.message_id, stored, now)
     return Result(_acknowledge(message, outcome, released, stored.open_to_buy, now), expired + entries, changed=True)
 
 
 def _without_hold(account: Account, reference: str, now: int) -> ReversalOutcome:
-    if reference in account.answers or account.was_presented(reference):
+    if _was_here(account, reference):
         return ReversalOutcome.NOTHING_TO_RELEASE
+    _keep_out(account, reference, now)
+    return ReversalOutcome.REMEMBERED
+
+
+def _keep_out(account: Account, reference: str, now: int) -> None:
+    """An authorisation that comes after its reversal, for the first time or again, must not place a hold."""
     early = account.early_reversals
     early.pop(reference, None)  # to the end of the queue
     early[reference] = now
     while len(early) > MAX_EARLY_REVERSALS or now - early[next(iter(early))] > EARLY_REVERSAL_MS:
         del early[next(iter(early))]
-    return ReversalOutcome.REMEMBERED
+
+
+def _was_here(account: Account, reference: str) -> bool:
+    """Whether the account remembers the authorisation: its answer, its presentment, or an earlier reversal of it."""
+    answers = account.answers
+    return (
+        reference in answers
+        or advice_key(reference) in answers
+        or account.purchase(reference) is not None
+        or any(isinstance(answer, ReversalAnswer) and answer.reference == reference for answer in answers.values())
+    )
+
+
+def _refuse(account: Account | None, message: Reversal, outcome: ReversalOutcome, parked: bool) -> Result:
+    now = message.transmitted_at if account is None else account.as_of
+    open_to_buy = None if account is None else account.open_to_buy(now)
+    reply = _acknowledge(message, outcome, 0, open_to_buy, now)
+    return Result(reply, [], changed=False, parked=outcome if parked else None)
 
 
 def _acknowledge(

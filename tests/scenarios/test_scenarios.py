@@ -23,16 +23,6 @@ CASES = (
     "A1", "A2", "A3", "A4", "A6", "A7", "A8", "A9", "A11", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B11",
     "B12", "Reversal before its authorisation",
 )  # fmt: skip
-DIFFERS = {
-    "118-completion-after-a-clearing-by-rrn": "the engine asks whether something was presented under the completion's "
-    "reference, not whether a presentment used its hold up, and holds the money a second time",
-    "127-two-hundred-holds-that-have-ended": "the engine counts the holds in the row, ended or not",
-    "128-same-reference-after-its-hold-ended": "the engine takes a hold in the row for open, ended or not",
-    "129-second-reversal-of-a-stand-in": "the engine remembers requests by their reference but advices under another "
-    "key, and so takes the reversal for one that came first",
-    "130-stand-in-on-a-card-we-do-not-know": "the engine books such a hold on the account's first card",
-}
-"""Stories that the engine does not play as written, and why. They fail here as soon as it does."""
 
 
 @pytest.fixture(scope="module")
@@ -40,26 +30,13 @@ def scenarios() -> list[Scenario]:
     return [load(path) for path in STORIES]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=pytest.mark.xfail(strict=True, reason=DIFFERS[path.stem]))
-        if path.stem in DIFFERS
-        else path
-        for path in STORIES
-    ],
-    ids=[path.stem for path in STORIES],
-)
+@pytest.mark.parametrize("path", STORIES, ids=[path.stem for path in STORIES])
 def test_story(path: Path) -> None:
     play(load(path))
 
 
 def test_stories_are_numbered_one_by_one() -> None:
     assert [int(path.stem.partition("-")[0]) for path in STORIES] == [*range(1, len(STORIES) + 1)]
-
-
-def test_what_is_known_to_differ_is_a_story() -> None:
-    assert set(DIFFERS) <= {path.stem for path in STORIES}
 
 
 def test_the_example_in_the_description_is_a_story(tmp_path: Path) -> None:
