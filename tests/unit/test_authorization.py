@@ -190,11 +190,11 @@ class TestReversal:
         assert bench.account().holds == {}
 
     def test_of_an_unknown_account(self, bench: Bench) -> None:
-        [acknowledgement] = bench.run(say.reversal(account="nobody"))
-        assert acknowledgement["outcome"] == "unknown-account"
+        acknowledgement, letter = bench.run(say.reversal(account="nobody"))
+        assert (acknowledgement["outcome"], letter["reason"]) == ("unknown-account", "unknown-account")
 
     def test_of_another_authorisation_under_a_known_id_is_a_conflict(self, bench: Bench) -> None:
         bench.one_by_one(say.request("ref-1"), say.request("ref-2"), say.reversal("ref-1", "rev-1"))
-        [acknowledgement] = bench.run(say.reversal("ref-2", "rev-1"))
-        assert acknowledgement["outcome"] == "conflicting-duplicate"
+        acknowledgement, letter = bench.run(say.reversal("ref-2", "rev-1"))
+        assert (acknowledgement["outcome"], letter["reason"]) == ("conflicting-duplicate", "conflicting-duplicate")
         assert list(bench.account().holds) == ["ref-2"]
