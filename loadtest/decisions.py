@@ -8,7 +8,6 @@ from collections import Counter
 from typing import Final
 
 import orjson
-from confluent_kafka import Message
 
 from loadtest import clients
 from loadtest.latency import Latencies
@@ -23,7 +22,8 @@ class DecisionWatch:
     """A thread that reads decisions from where the topic ended when the watch began.
 
     `expect` is called by the sender before a request leaves; a decision takes the request out again, so memory follows
-    what is in flight, and a second decision of the same request finds nothing to time.
+    what is in flight, and a second decision of the same request finds nothing to time. Nor does the decision of an
+    increment, which has a reference of its own.
     """
 
     def __init__(self, bootstrap: str, schedule: Schedule) -> None:
@@ -87,12 +87,13 @@ class DecisionWatch:
                 batch = clients.arrived(self._consumer, _BATCH, 0.05)
                 seen_ns = time.monotonic_ns() - self._start_ns
                 for message in batch:
-                    self._take(message, seen_ns)
+                    self.take(clients.value_of(message), seen_ns)
         except Exception as error:  # handed to the thread that can act on it
             self._failure = error
 
-    def _take(self, message: Message, seen_ns: int) -> None:
-        decision = orjson.loads(clients.value_of(message))
+    def take(self, value: bytes, seen_ns: int) -> None:
+        """A record of the topic that was seen `seen_ns` after the start."""
+        decision = orjson.loads(value)
         if decision["type"] != "authorization-decision":
             return
         k = self._waiting.pop(decision["network_reference"], None)
@@ -106,6 +107,6 @@ class DecisionWatch:
 
 
 def outcome_name(decision: dict[str, object]) -> str:
-    """`approved`, or `declined:` and the reason."""
+    """`approved`, `partially-approved`, or `declined:` and the reason."""
     outcome, reason = str(decision["outcome"]), decision["reason"]
     return outcome if reason is None else f"{outcome}:{reason}"

@@ -20,7 +20,7 @@ from topics.declarations import AUTHORIZATIONS
 
 DAY_MS: Final = 86_400_000
 USUAL_PER_DAY: Final = 3.0  # requests per account and day
-LONGEST_SPAN_DAYS: Final = 5.0  # holds live seven days: none of a run's own may end before the run does
+LONGEST_SPAN_DAYS: Final = 5.0  # most holds live seven days or more: they do not end before the run does
 MOST_PER_DAY: Final = 1000.0
 _CURRENCY: Final = "USD"
 _MARGIN: Final = 1.1
@@ -41,7 +41,7 @@ class Simulation:
     accounts: int
     seed: int = 1
     warmup: float = 2.0
-    follow_ups: bool = True  # presentments, reversals and payments as well, not only authorisation requests
+    follow_ups: bool = True  # everything else that networks send as well, not only authorisation requests
 
     @property
     def schedule(self) -> Schedule:
@@ -102,6 +102,7 @@ def prepare(
     total = plan.schedule.total
     span = span_of(total, plan.accounts)
     start_ms = now_ms - round(span.days * DAY_MS * _MARGIN) - _MINUTE_MS
+    too_late = 0
     for attempt in range(_ATTEMPTS):
         traffic = Traffic(plan.seed, plan.accounts, run_id, _CURRENCY, start_ms, span.per_account_day)
         clock = _LastTime(start_ms)
@@ -109,11 +110,16 @@ def prepare(
         groups = islice(grouped(stream if plan.follow_ups else _requests(stream), partitions), total)
         spool.clear()
         spool.extend(groups, lambda done: on_progress("messages prepared", done, total))
-        if clock.last_ms <= now_ms:
+        spare_ms = now_ms - clock.last_ms
+        if spare_ms >= 0 and (spare_ms < DAY_MS or attempt >= _ATTEMPTS // 2):
             return traffic
-        # Nights are slow, so a short span may not fit. Start earlier by what was too late, and each time by more: the
-        # evening before is busy.
-        start_ms -= (clock.last_ms - now_ms + _MINUTE_MS) * 2**attempt
+        # Another start is other traffic: a few accounts may then need a day more or less. And nights are slow, so a
+        # short span may not fit: start earlier by what was too late, and each time by more.
+        if spare_ms >= 0:
+            start_ms += spare_ms // 2
+        else:
+            start_ms -= (_MINUTE_MS - spare_ms) * 2**too_late
+            too_late += 1
     raise AssertionError(f"{total} requests of {plan.accounts} accounts do not fit before {now_ms}")
 
 
@@ -122,14 +128,14 @@ def _requests(stream: Iterator[Labelled]) -> Iterator[Labelled]:
 
 
 class _LastTime:
-    """Remembers the date of the last message that went by."""
+    """Remembers the latest date of the messages that went by."""
 
     def __init__(self, start_ms: int) -> None:
         self.last_ms = start_ms
 
     def watch(self, stream: Iterator[Labelled]) -> Iterator[Labelled]:
         for labelled in stream:
-            self.last_ms = labelled.message.transmitted_at
+            self.last_ms = max(self.last_ms, labelled.message.transmitted_at)  # what is late or repeated is older
             yield labelled
 
 

@@ -11,22 +11,15 @@ import msgspec
 import orjson
 
 from loadtest.traffic import Labelled
-from models.messages import AccountOpened, AuthorizationRequest, PaymentReceived, Presentment, Reversal
-from topics import declarations
+from loadtest.traffic.labels import Message
+from models.messages import AccountOpened, AuthorizationRequest
+from topics.codec import TYPES_BY_TOPIC
 from topics.keys import partition_for
 
 CHUNK: Final = 1000
 """Groups held in memory at a time: about half a megabyte."""
 
-Message = AuthorizationRequest | Reversal | Presentment | PaymentReceived | AccountOpened
-
-_TOPIC: Final[dict[str, str]] = {
-    "authorization-request": declarations.AUTHORIZATIONS.name,
-    "reversal": declarations.AUTHORIZATIONS.name,
-    "presentment": declarations.CLEARINGS.name,
-    "payment-received": declarations.PAYMENTS.name,
-    "account-opened": declarations.ACCOUNT_EVENTS.name,
-}
+_TOPIC: Final[dict[str, str]] = {kind: topic for topic, kinds in TYPES_BY_TOPIC.items() for kind in kinds}
 
 
 class Record(NamedTuple):
@@ -40,10 +33,10 @@ class Record(NamedTuple):
 
 
 Group = tuple[Record, ...]
-"""An authorisation request and whatever follows it before the next one."""
+"""An authorisation request and whatever follows it before the next one; increments and advices are no requests."""
 
 
-def encode(message: Message, partitions: int, reference: str | None = None) -> Record:
+def encode(message: Message | AccountOpened, partitions: int, reference: str | None = None) -> Record:
     """The record of `message` on a cluster whose topics have `partitions` partitions."""
     key = message.account_id.encode()
     return Record(_TOPIC[message.type], partition_for(key, partitions), key, orjson.dumps(message), reference)

@@ -18,7 +18,8 @@ from math import exp
 from random import Random
 from typing import Final
 
-from loadtest.traffic.merchants import CATEGORIES, HOMES, MEAN_AMOUNT, Merchant, World
+from loadtest.traffic.merchants import CATEGORIES, MEAN_AMOUNT, Merchant, World
+from loadtest.traffic.places import HOMES
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS

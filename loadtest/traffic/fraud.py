@@ -18,7 +18,8 @@ from random import Random
 from typing import Final
 
 from loadtest.traffic.cardholders import HOUR_MS, Cardholder
-from loadtest.traffic.merchants import CATEGORIES, COUNTRIES, MEAN_AMOUNT, Merchant, World
+from loadtest.traffic.merchants import CATEGORIES, MEAN_AMOUNT, Merchant, World
+from loadtest.traffic.places import COUNTRIES
 from models.messages import EntryMode
 
 FRAUD_SHARE: Final = 0.0075

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice, pairwise
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 
 from loadtest.traffic import Labelled, Traffic
 from loadtest.traffic.cardholders import DAY_MS, HOUR_MS, WEEK_MS, Rhythm
 from loadtest.traffic.fraud import CARD_TESTING, FRAUD_SHARE, MERCHANT_BUST_OUT, PATTERNS
-from loadtest.traffic.stream import EXPIRED_CARD, FLAWS, UNKNOWN_ACCOUNT, UNKNOWN_CARD, WRONG_EXPIRY
-from models.messages import (
-    AccountOpened,
-    AuthorizationRequest,
-    PaymentReceived,
-    Presentment,
-    Reversal,
-)
+from loadtest.traffic.labels import EXPIRED_CARD, FLAWS, UNKNOWN_ACCOUNT, UNKNOWN_CARD, WRONG_EXPIRY
+from models.messages import AuthorizationRequest, PaymentReceived, Presentment
 from models.money import UnknownCurrency
 
 ACCOUNTS, DAYS = 1200, 40
@@ -81,7 +73,7 @@ def test_runs_share_habits_but_no_identifier() -> None:
             found |= {
                 str(fields[name])
                 for name in ("message_id", "network_reference", "account_id", "card_token")
-                if name in fields
+                if fields.get(name) is not None
             }
             amounts.append(fields.get("amount", 0))
         return found, amounts
@@ -91,37 +83,12 @@ def test_runs_share_habits_but_no_identifier() -> None:
     assert amounts == same
 
 
-def test_message_ids_and_references_are_unique(played: list[Labelled]) -> None:
-    ids = [item.message.message_id for item in played if not isinstance(item.message, AuthorizationRequest)]
-    references = [
-        item.message.network_reference
-        for item in played
-        if isinstance(item.message, AuthorizationRequest) and not item.retry
-    ]
-    assert len(set(ids)) == len(ids)
-    assert len(set(references)) == len(references)
-
-
-def test_simulated_time_never_goes_back(played: list[Labelled], traffic: Traffic) -> None:
-    times = [item.message.transmitted_at for item in played if not item.retry]  # a retry repeats its first time
-    assert times == sorted(times)
-    assert times[0] >= traffic.plan.start_ms
-
-
-def test_every_message_satisfies_the_contract(played: list[Labelled], traffic: Traffic) -> None:
-    opened = TypeAdapter(AccountOpened)
-    for message in traffic.openings():
-        opened.validate_json(json.dumps(asdict(message)))
-    adapters = {kind: TypeAdapter(kind) for kind in (AuthorizationRequest, Reversal, Presentment, PaymentReceived)}
-    for item in played[:20_000]:
-        adapters[type(item.message)].validate_json(json.dumps(asdict(item.message)))
-
-
 def test_openings_are_varied(traffic: Traffic) -> None:
     openings = list(traffic.openings())
     assert [message.account_id for message in openings[:2]] == ["run-a-000000", "run-a-000001"]
     assert len({message.credit_limit for message in openings}) > 10
     assert len({message.card_expiry for message in openings}) > 20
+    assert {message.time_zone for message in openings} >= {"America/Chicago", "Europe/Berlin"}
     assert {message.home_country for message in openings} >= {"US", "CA", "GB", "DE", "MX", "FR"}
     assert all(message.transmitted_at == traffic.plan.start_ms for message in openings)
 
@@ -152,7 +119,8 @@ def test_card_testing_is_a_burst_of_small_online_amounts(
     by_account: dict[str, list[int]] = {}
     for request in small:
         by_account.setdefault(request.account_id, []).append(request.transmitted_at)
-    assert all(b - a <= 40_000 or b - a > HOUR_MS for times in by_account.values() for a, b in pairwise(times))
+    # a gap may hold two that the network decided
+    assert all(b - a <= 120_000 or b - a > HOUR_MS for times in by_account.values() for a, b in pairwise(times))
 
 
 def test_a_bust_out_charges_many_cardholders_at_one_merchant(
@@ -181,63 +149,6 @@ def test_flawed_requests_are_what_they_say(
         assert (request.card_token != card.card_token) == (item.pattern == UNKNOWN_CARD)
         assert (request.card_expiry != card.card_expiry) == (item.pattern == WRONG_EXPIRY)
         assert (card.card_expiry < 202601) == (item.pattern == EXPIRED_CARD)
-
-
-def test_retries_repeat_a_recent_request_exactly(played: list[Labelled]) -> None:
-    sent: dict[str, tuple[int, Labelled]] = {}
-    retries = 0
-    for number, item in enumerate(played):
-        if not isinstance(item.message, AuthorizationRequest):
-            continue
-        if item.retry:
-            retries += 1
-            before, first = sent[item.message.network_reference]
-            assert item == replace(first, retry=True)
-            assert before < number
-        else:
-            sent[item.message.network_reference] = (number, item)
-    assert 0.003 < retries / len(sent) < 0.007
-
-
-def test_follow_ups_come_after_their_request_and_fit_it(played: list[Labelled]) -> None:
-    asked: dict[str, AuthorizationRequest] = {}
-    presented: Counter[str] = Counter()
-    final: set[str] = set()
-    shares: list[float] = []
-    for item in played:
-        message = item.message
-        if isinstance(message, AuthorizationRequest):
-            asked[message.network_reference] = message
-        elif isinstance(message, Presentment):
-            request = asked[message.network_reference]
-            assert (message.account_id, message.merchant_id, message.mcc) == (
-                request.account_id, request.merchant_id, request.mcc,
-            )  # fmt: skip
-            assert message.network_reference not in final
-            presented[message.network_reference] += message.amount
-            if message.final:
-                final.add(message.network_reference)
-                shares.append(presented[message.network_reference] / request.amount)
-        elif isinstance(message, Reversal):
-            request = asked[message.network_reference]
-            assert 6_000 <= message.transmitted_at - request.transmitted_at <= 600_000
-            assert message.network_reference not in presented
-    assert sum(share == 1.0 for share in shares) / len(shares) > 0.85
-    assert 0.01 < sum(1.1 < share <= 1.2 for share in shares) / len(shares) < 0.08  # tips
-    assert 0.01 < sum(share < 1.0 for share in shares) / len(shares) < 0.08  # fuel pumps
-    assert max(shares) <= 1.2
-
-
-def test_most_purchases_are_presented_and_a_few_reversed(
-    played: list[Labelled], requests: list[tuple[Labelled, AuthorizationRequest]]
-) -> None:
-    """Of the honest requests old enough to have been presented; some are believed declined."""
-    old = played[-1].message.transmitted_at - 4 * DAY_MS
-    honest = {r.network_reference for i, r in requests if not i.fraud and i.pattern is None and r.transmitted_at < old}
-    presented = {message.network_reference for message in of_type(played, Presentment) if message.final}
-    reversed_ = {message.network_reference for message in of_type(played, Reversal)}
-    assert 0.85 < len(honest & presented) / len(honest) < 0.94
-    assert 0.012 < len(honest & reversed_) / len(honest) < 0.025
 
 
 def test_payments_keep_most_accounts_from_running_dry(traffic: Traffic, played: list[Labelled]) -> None:

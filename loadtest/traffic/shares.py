@@ -1,0 +1,87 @@
+"""How often things happen in the simulated traffic, and where each figure comes from.
+
+*Assumed* means that no public figure was found: the order of size is meant to be right, and rare things happen often
+enough for a run of minutes to see them. A share is of requests unless the comment says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- what is asked for --
+
+CASH_ADVANCE: Final = 0.005
+"""Assumed. In the US cash withdrawals are 3.7 for 157 billion card payments, 2.4 % (Federal Reserve Payments Study
+2022, figures of 2021), most of them on debit cards: a credit card pays interest from the first day."""
+QUASI_CASH: Final = 0.0015  # assumed
+VERIFIED: Final = 0.006  # assumed: a card is put on file with a zero amount
+OFFLINE: Final = 0.003  # assumed: taken without an authorisation (aboard, underground), presented all the same
+FLAWED: Final = 0.002  # assumed: unknown card or account, expiry of the card before this one
+SPREE: Final = 0.05  # assumed: a purchase followed by another one within minutes
+TRAVEL: Final = 0.003  # assumed: a purchase that is the first of a journey abroad
+FOREIGN_SHOP: Final = 0.06  # assumed, of online purchases: at a merchant abroad
+PARTIAL_TERMINALS: Final = 0.35  # assumed, of merchants; US rules ask fuel pumps, grocers and restaurants for it
+
+# -- what the network makes of it --
+
+REPEATED: Final = 0.004  # assumed, of all messages: sent again
+STOOD_IN_ANYWAY: Final = 0.0002  # assumed: our answer was late, the network decided as well
+OVERTAKEN: Final = 0.0003  # assumed: timed out, and the reversal was faster than the request
+OUTAGE_EVERY_HOURS: Final = 4.0
+"""Assumed, as are the seconds: 0.3 % of the time, far more than in life, so that a run of some hours sees outages."""
+OUTAGE_SECONDS: Final = (20.0, 70.0)
+STOOD_IN_DECLINED: Final = 0.04  # assumed, of stand-in decisions
+
+# -- what becomes of an approval; shares of approvals --
+
+CANCELLED: Final = 0.016  # assumed: reversed at the till within ten minutes
+TIMED_OUT: Final = 0.002  # assumed: the decision came after the network's deadline
+MALFUNCTION: Final = 0.002  # assumed: the terminal failed (half), or the merchant feared fraud
+CUT: Final = 0.004  # assumed: an article is not in stock, a part is reversed before the rest is presented
+REVERSED: Final = CANCELLED + TIMED_OUT + MALFUNCTION + CUT
+PRESENTED: Final = 0.92  # assumed; the rest is never heard of again
+FRAUD_PRESENTED: Final = 0.3  # of fraudulent charges, as if most had been stopped
+PRESENTED_AFTER_DECLINE: Final = 0.01  # assumed, of requests believed declined: presented nevertheless
+
+COMPLETED: Final = 0.9  # assumed, of approvals at fuel pumps: a completion advice tells the real amount
+DROVE_OFF: Final = 0.02  # assumed, of these: nothing was taken; half as zero, half as declined
+GROWING: Final = 0.5  # assumed, of stays and tabs: increased one to three times
+TOTALS: Final = 0.4  # assumed, of increments: named as a new total, the others as what comes on top
+TIPPED: Final = 0.3  # assumed: the presentment is 15-20 % above the authorisation
+
+# -- clearing; shares of presented purchases --
+
+SEVERAL: Final = 0.04  # assumed: presented in two or three parts
+UNFINISHED: Final = 0.25  # assumed, of these: the last part is not marked final, the rest of the hold expires
+LATE: Final = 0.002  # assumed: 8 to 12 days after the authorisation
+UNREFERENCED: Final = 0.02  # assumed: without the network's reference, so that card, merchant and amount must do
+ONLY_RRN: Final = 0.5  # assumed, of these: at least the retrieval reference is there
+
+RETURNED_SHOP: Final = 0.08
+"""Of purchases of goods. Retailers count returned goods, not payments: 9 % of those bought in shops, 30 % of those
+bought online (Invesp); a purchase is often returned in part, or exchanged."""
+RETURNED_ONLINE: Final = 0.15
+REFUND_UNLINKED: Final = 0.2  # assumed, of refunds: does not name the purchase
+REFUND_PARTIAL: Final = 0.4  # assumed, of refunds
+REFUND_AUTHORIZED: Final = 0.5  # assumed, of refunds: asked for before
+REFUNDED_TWICE: Final = 0.02  # assumed, of linked refunds: sent again under another identity
+
+CHARGED_BACK: Final = 0.00016
+"""1.6 basis points of the number of Visa and MasterCard sales (Hayashi, Markiewicz and Sullivan: Chargebacks, Federal
+Reserve Bank of Kansas City, RWP 16-01, 2016)."""
+FRAUD_CHARGED_BACK: Final = 0.25
+"""Assumed, of presented fraud; simulated fraud is ten times as frequent as real fraud, so chargebacks are as well."""
+REPRESENTED: Final = 0.4
+"""Assumed. 70 to 80 % of chargebacks end as the merchant's loss (same paper), represented or not."""
+PRE_ARBITRATION: Final = 0.4  # assumed, of representments
+ARBITRATED: Final = 0.9  # assumed, of pre-arbitrations; half of them won
+REFUNDED_AS_WELL: Final = 0.05  # assumed, of chargebacks: the merchant refunds too
+
+# -- servicing --
+
+CONTROLLED: Final = 0.03  # assumed, of accounts: the cardholder has set controls
+LIMIT_CHANGED: Final = 0.0015  # assumed: about twice a year for an account with three requests a day
+BLOCKED: Final = 0.0002  # assumed: the account is frozen, or blocked for late payment, for some hours
+CARD_FROZEN: Final = 0.0003  # assumed: mislaid, frozen in the app, found again
+CARD_LOST: Final = 0.00008  # assumed: lost or stolen, about once in eleven years
+MOST_LOST: Final = 0.02  # of accounts: a lost card ends an account's traffic, and a long run must keep its accounts
