@@ -103,7 +103,7 @@ def _place(
 
 
 def _parked(message: AuthorizationAdvice, outcome: AdviceOutcome, account: Account | None) -> Result:
-    now = message.transmitted_at if account is None else account.as_of
+    now = message.transmitted_at if account is None else max(account.as_of, message.transmitted_at)
     open_to_buy = None if account is None else account.open_to_buy(now)
     return Result(_acknowledge(message, outcome, 0, open_to_buy, now), [], changed=False, parked=outcome)
 

@@ -112,7 +112,7 @@ def unremembered(
     request: AuthorizationRequest | AuthorizationIncrement, reason: DeclineReason, account: Account | None
 ) -> AuthorizationDecision:
     """A decline that leaves no trace in the row, so that it cannot shadow an answer that is already there."""
-    now = request.transmitted_at if account is None else account.as_of
+    now = request.transmitted_at if account is None else max(account.as_of, request.transmitted_at)
     open_to_buy = None if account is None else account.open_to_buy(now)
     return AuthorizationDecision(
         "authorization-decision", 1, request.network_reference, request.account_id, "declined", reason,

@@ -67,7 +67,9 @@ def set_controls(account: Account | None, message: ControlsSet) -> Result:
 
 def sweep(account: Account, now: int) -> list[JournalEntry]:
     """Write down the expiries up to `now`. They already stopped counting, so no balance changes hands here."""
-    return hold.expire(account, now)
+    if account.due_at() > now:
+        return []
+    return hold.expire(account, hold.advance(account, now))
 
 
 def _post_payment(account: Account, message: PaymentReceived, now: int) -> Posted:

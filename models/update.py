@@ -92,7 +92,7 @@ def _rejected(account: Account | None, message: Update, outcome: UpdateOutcome) 
     if account is None:
         reply = _build_reply(message, outcome, None, None, None, message.transmitted_at)
     else:
-        now = account.as_of
+        now = max(account.as_of, message.transmitted_at)
         reply = _build_reply(
             message, outcome, account.posted_balance, account.open_holds(), account.open_to_buy(now), now
         )
