@@ -59,7 +59,7 @@ def tell(steps: list[Any]) -> list[Inbound]:
             message = say.opened(ACCOUNT, message_id=f"open-{number}", transmitted_at=now)
         else:
             message = replace(story[-1 - back % min(3, len(story))], transmitted_at=now)
-            if flag and hasattr(message, "amount"):
+            if flag and getattr(message, "amount", None) is not None:
                 message = replace(message, amount=message.amount + 1)
         story.append(message)
     return story if len(steps) % 7 else story[1:]  # now and then nobody opens the account first
