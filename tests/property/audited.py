@@ -51,7 +51,7 @@ REPLIES: dict[str, type] = {
 }
 FOR_A_PERSON: dict[str, set[str]] = {  # outcomes that are parked, by the type of the reply
     "authorization-decision": set(),  # a decline is an answer
-    "reversal-acknowledgement": set(),
+    "reversal-acknowledgement": {"conflicting-duplicate", "unknown-account"},
     "advice-acknowledgement": {"conflicting-duplicate", "unknown-account", "currency-mismatch"},
     "account-update": {
         "conflicting-duplicate",

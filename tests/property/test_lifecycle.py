@@ -247,6 +247,10 @@ class Lifecycle(RuleBasedStateMachine):
     def repeat(self, back: int, different: bool) -> None:
         self.add(self.teller.repeat(back, different))
 
+    @rule(back=stories.BACK, amount=stories.AMOUNTS)
+    def increment_under_the_reference_of_a_request(self, back: int, amount: int) -> None:
+        self.say(say.increment, self.teller.reference(0), amount, self.teller.reference(back))
+
     @rule(broken=st.booleans())
     def model_breaks(self, broken: bool) -> None:
         self.settle()

@@ -24,6 +24,7 @@ ON_THE_BALANCE = {
     "refund-posted": -1,
     "chargeback-credited": -1,
 }
+MOST_HOLDS = 200
 PURCHASES_REMEMBERED = 32
 EARLY_REVERSALS_REMEMBERED = 16
 DAY = 86_400_000
@@ -89,13 +90,15 @@ class Controls:
 
 @dataclass
 class Answer:
-    """A reply the account remembers for a while; `number` and `posting` count answers and postings before it."""
+    """A reply the account remembers for a while. `number` and `known` count the answers and the known ids before it;
+    `moved`: the message wrote to the journal."""
 
     content: Any
     reply: Any
     at: int
     number: int
-    posting: int | None
+    known: int | None
+    moved: bool
 
 
 @dataclass
@@ -117,7 +120,7 @@ class Book:
     journal: list[list[tuple[str, int]]] = field(default_factory=list)  # entries that belong together, in any order
     answered: dict[tuple[str, str], Answer] = field(default_factory=dict)
     answers: int = 0
-    postings: int = 0
+    known: int = 0
 
     # -- figures
 
@@ -170,20 +173,23 @@ class Book:
         return hold if hold is not None and now < hold.ends_at else None
 
     def purchase(self, reference: str | None) -> Purchase | None:
-        """The purchase, if it is one of the last that were presented."""
+        """The purchase presented under this reference, or that used up the hold of this reference; if it is one of the
+        last that were presented."""
         last = list(self.purchases)[-PURCHASES_REMEMBERED:]
-        return self.purchases[reference] if reference is not None and reference in last else None
-
-    def was_presented(self, reference: str) -> bool:
-        """Whether the authorisation of this reference is known to have been presented, under whatever reference."""
-        used_by = self.consumed.get(reference)
-        return self.purchase(reference) is not None or self.purchase(used_by) is not None
+        for name in (reference, self.consumed.get(reference or "")):
+            if name is not None and name in last:
+                return self.purchases[name]
+        return None
 
     def present(self, reference: str, amount: int) -> None:
-        purchase = self.purchase(reference) or Purchase()
+        last = list(self.purchases)[-PURCHASES_REMEMBERED:]
+        purchase = self.purchases[reference] if reference in last else Purchase()
         purchase.presented += amount
         self.purchases.pop(reference, None)
         self.purchases[reference] = purchase
+
+    def has_room_for_hold(self, now: int) -> bool:
+        return sum(now < hold.ends_at for hold in self.holds.values()) < MOST_HOLDS
 
     def remember_early(self, reference: str, now: int) -> None:
         self.early.pop(reference, None)

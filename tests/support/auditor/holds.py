@@ -20,9 +20,9 @@ def advice(book: Book, message: AuthorizationAdvice, _reply: AdviceAcknowledgeme
         outcome = _declined(book, hold, reference)
     elif hold is not None:
         outcome = _adjust(book, hold, message.amount) if message.reason == "completion" else "superseded"
-    elif message.reason == "completion" and book.was_presented(reference):
+    elif book.purchase(reference) is not None:
         outcome = "superseded"
-    elif book.reversed_early(reference, now) or message.amount == 0:
+    elif book.reversed_early(reference, now) or message.amount == 0 or not book.has_room_for_hold(now):
         outcome = "noted"
     else:
         outcome = _place(book, message, reference, now, rules)
@@ -37,7 +37,7 @@ def meant(message: AuthorizationAdvice) -> str:
 
 
 def _declined(book: Book, hold: Hold | None, reference: str) -> str:
-    if book.was_presented(reference) or (hold is not None and hold.cleared() > 0):
+    if book.purchase(reference) is not None or (hold is not None and hold.cleared() > 0):
         return "superseded"
     if hold is None:
         return "noted"
@@ -79,6 +79,8 @@ def reversal(book: Book, message: Reversal, reply: ReversalAcknowledgement, now:
         released = hold.held() if message.amount is None else min(message.amount, hold.held())
         hold.authorised -= released
         book.move(hold, "hold-released", released)
+        if reference not in book.holds:
+            book.remember_early(reference, now)
         return Verdict({"outcome": "released", "released": released})
     if known is None:  # the account may have forgotten it
         known = reply.outcome == "nothing-to-release"

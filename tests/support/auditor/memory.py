@@ -1,8 +1,8 @@
 """What an account must still remember of what it answered, and what it may have forgotten.
 
-Answers: those of the last 15 minutes, at most 128; the last 4 whatever their age. What is answered by an
-account-update has an effect that must not come twice: of the last 128 of these the ids are known for good (an opening
-needs none, the account is its own proof).
+Answers: those of the last 15 minutes, at most 128; the last 4 whatever their age. What moved money or changed a hold
+must not do so twice: of the last 128 such messages the ids are known for good. (A request is known by its hold, its
+purchase or its reversal; an opening by the account.)
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from models.messages import AccountUpdate
 from tests.support.auditor.agreement import Disagreement, same
 from tests.support.auditor.book import Answer, Book
 
 MOST_ANSWERS, FEWEST_ANSWERS = 128, 4
 ANSWER_LIFE = 15 * 60_000
-POSTINGS_REMEMBERED = 128
-BY_NETWORK_REFERENCE = {"authorization-request", "authorization-increment", "authorization-advice"}
+IDS_REMEMBERED = 128
 
 
 def identity(message: Any) -> tuple[str, str]:
-    """An advice about a request of ours may carry the request's reference: their types keep them apart."""
-    if message.type in BY_NETWORK_REFERENCE:
-        return message.type, message.network_reference
+    """Requests and increments are named by the acquirer, so no two may share a name. An advice may be about a request
+    of ours and then carries that request's reference."""
+    if message.type in {"authorization-request", "authorization-increment"}:
+        return "authorization", message.network_reference
+    if message.type == "authorization-advice":
+        return "advice", message.network_reference
     return "message", message.message_id
 
 
@@ -37,12 +38,13 @@ def surely_remembered(book: Book, answer: Answer, now: int) -> bool:
 
 
 def remember(book: Book, message: Any, reply: Any, now: int) -> None:
-    posting = None
-    if isinstance(reply, AccountUpdate) and message.type != "account-opened":
-        posting = book.postings
-        book.postings += 1
-    book.answered[identity(message)] = Answer(content(message), reply, now, book.answers, posting)
+    """`message` has just been taken into the books with this answer."""
+    known = message.type not in {"authorization-request", "account-opened"}
+    moved = known and bool(book.journal and book.journal[-1])
+    answer = Answer(content(message), reply, now, book.answers, book.known if known else None, moved)
+    book.answered[identity(message)] = answer
     book.answers += 1
+    book.known += known
 
 
 def settled(book: Book, message: Any, reply: Any, now: int) -> str | None:
@@ -51,6 +53,9 @@ def settled(book: Book, message: Any, reply: Any, now: int) -> str | None:
     is not."""
     answer = book.answered.get(identity(message))
     given = getattr(reply, "reason", None) or reply.outcome
+    if answer is None and _named_like_a_hold(book, message, now):
+        same("an increment under the reference of a hold", given, "conflicting-duplicate")
+        return "conflict"
     if answer is None:
         if given in {"duplicate", "conflicting-duplicate"}:
             raise Disagreement(f"engine {given!r}, auditor never saw {identity(message)}")
@@ -65,22 +70,30 @@ def settled(book: Book, message: Any, reply: Any, now: int) -> str | None:
         verdict = "other content under the same identity is a conflicting-duplicate"
     if surely_remembered(book, answer, now):
         raise Disagreement(f"{verdict}: engine {reply!r}, auditor {answer.reply!r}")
-    return "duplicate" if _known_by_its_id(book, answer, given) else None
+    if _named_like_a_hold(book, message, now) and given == "conflicting-duplicate":
+        return "conflict"
+    return "duplicate" if _known_by_its_id(book, answer, message, given) else None
 
 
-def _known_by_its_id(book: Book, answer: Answer, given: str) -> bool:
-    """The answer may be forgotten; a posting's id is not, for 128 postings."""
-    remembered = answer.posting is not None and book.postings - answer.posting <= POSTINGS_REMEMBERED
-    if remembered:
-        same("a posting repeated after its answer was forgotten", given, "duplicate")
-    return given == "duplicate" and answer.posting is not None
+def _named_like_a_hold(book: Book, message: Any, now: int) -> bool:
+    return message.type == "authorization-increment" and book.open_hold(message.network_reference, now) is not None
+
+
+def _known_by_its_id(book: Book, answer: Answer, message: Any, given: str) -> bool:
+    """Whether an answer that may be forgotten was given as to a message of which only the id is known."""
+    if answer.known is None or answer.content.type != message.type:
+        return False
+    name = "stale-duplicate" if message.type == "authorization-increment" else "duplicate"
+    if answer.moved and book.known - answer.known <= IDS_REMEMBERED:
+        same("a repeat whose answer was forgotten", given, name)
+    return given == name
 
 
 def request_known(book: Book, reference: str, now: int) -> bool | None:
     """Whether what was decided or presented under this reference is in the account's memory; None: perhaps."""
     if book.purchase(reference) is not None:
         return True
-    kinds = ("authorization-request", "authorization-advice")
+    kinds = ("authorization", "advice")
     answers = [book.answered[kind, reference] for kind in kinds if (kind, reference) in book.answered]
     if any(surely_remembered(book, answer, now) for answer in answers):
         return True

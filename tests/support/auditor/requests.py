@@ -11,7 +11,6 @@ from tests.support.auditor.agreement import OneOf, Verdict
 from tests.support.auditor.book import Approval, Book, Hold
 from tests.support.auditor.calendar import life, yyyymm
 
-MOST_HOLDS = 200
 TAKES_MONEY = {"purchase", "cash-advance", "quasi-cash"}
 
 
@@ -24,20 +23,20 @@ class Rules(NamedTuple):
 
 
 def request(book: Book, message: AuthorizationRequest, reply: AuthorizationDecision, now: int, rules: Rules) -> Verdict:
-    if book.open_hold(message.network_reference, now) is not None:
+    reference = message.network_reference
+    if book.open_hold(reference, now) is not None or book.purchase(reference) is not None:
         return _declined("stale-duplicate", changed=False)
     objection, control = _objection(book, message, reply, now)
-    scored = objection is None and message.kind in TAKES_MONEY
-    if scored:
-        objection = _opinion(message, reply, rules)
     available = book.open_to_buy(now)
+    approved = min(message.amount, available) if message.kind in TAKES_MONEY else message.amount
+    if objection is None and message.kind in TAKES_MONEY:
+        objection = _opinion(approved, reply, rules)
     book.move_to(now)
     fields: dict[str, Any] = {"control": control}
     if message.kind not in TAKES_MONEY:
         fields |= {"stand_in": False, "fraud_score": None}
     if objection is not None:
         return _declined(objection, **fields)
-    approved = min(message.amount, available) if message.kind in TAKES_MONEY else message.amount
     if message.kind in TAKES_MONEY:
         _approve(book, message, reply, approved, now, rules)
     if message.kind == "account-verification":
@@ -83,18 +82,19 @@ def _after_controls(book: Book, message: AuthorizationRequest, now: int) -> Iter
         return
     available = book.open_to_buy(now)
     part = message.kind == "purchase" and message.partial_approval and available > 0
-    if sum(now < hold.ends_at for hold in book.holds.values()) >= MOST_HOLDS:
+    if not book.has_room_for_hold(now):
         yield "too-many-open-holds"
     if message.amount > available and not part:
         yield "insufficient-open-to-buy"
 
 
-def _opinion(message: AuthorizationRequest, reply: AuthorizationDecision, rules: Rules) -> str | None:
-    """What the model said, or what is done when it says nothing; as far as it is not known, the reply is believed."""
+def _opinion(approved: int, reply: AuthorizationDecision, rules: Rules) -> str | None:
+    """What the model said, or what is done when it says nothing: the stand-in rule bounds what would be `approved`. As
+    far as the rules are not known, the reply is believed."""
     if reply.stand_in:
         if rules.stand_in_limit is None:
             return reply.reason if reply.reason == "scoring-unavailable" else None
-        return "scoring-unavailable" if message.amount > rules.stand_in_limit else None
+        return "scoring-unavailable" if approved > rules.stand_in_limit else None
     if reply.fraud_score is None:
         return None
     if rules.fraud_cut is None:
