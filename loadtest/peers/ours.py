@@ -1,0 +1,145 @@
+"""The job on this engine: `python -m loadtest.peers.ours STAGE...`.
+
+Everything is the worker's own (Faust app, slice transport, decider, fenced transactions, RocksDB store, metrics),
+except that `MinimalEngine` decides in place of the card engine, and that the topics are the stage's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+import faust
+import mode.loop
+import msgspec
+from aiokafka import ConsumerRecord, TopicPartition
+from faust.types import TP
+
+from agents import app as wiring
+from agents.decider import Decider
+from agents.engine import Decided, Engine
+from agents.metrics import WorkerMetrics
+from agents.settings import Settings
+from loadtest.peers import job
+from loadtest.peers.stage import Stage, end_with_parent
+from tables import accounts
+from tables.unit_of_work import ReadRow
+from topics.transport.consumer import Slice
+from topics.transport.transaction import Transactions
+
+WORKER: Final = "worker-0"
+
+Rows = list[tuple[bytes, bytes]]
+
+
+class MinimalEngine:
+    """`agents.engine.Engine` for the minimal job: records in, rows and decisions out, nothing sent or stored yet."""
+
+    def __init__(self, read_row: ReadRow, decisions: str) -> None:
+        self._read_row = read_row
+        self._decisions = decisions
+        self._decode = msgspec.json.Decoder(job.Request).decode
+        self._decode_row = msgspec.json.Decoder(job.Row).decode
+        self._encode = msgspec.json.Encoder().encode
+
+    def decide(self, records: Mapping[TP, list[ConsumerRecord]]) -> Decided:
+        """Decide all records of a slice."""
+        rows: dict[int, Rows] = {}
+        sent: dict[tuple[str, int], list[tuple[bytes | None, bytes]]] = defaultdict(list)
+        for tp, fetched in records.items():
+            changed, decisions = self._decide_partition(tp.partition, fetched)
+            sent[self._decisions, tp.partition] = decisions
+            if changed:
+                rows[tp.partition] = changed
+        outcomes = Counter({("request", "decided"): sum(map(len, sent.values()))})
+        return Decided(rows, sent, outcomes, Counter(), model_seconds=0.0)
+
+    def _decide_partition(
+        self, partition: int, records: Iterable[ConsumerRecord]
+    ) -> tuple[Rows, list[tuple[bytes | None, bytes]]]:
+        overlay: dict[bytes, job.Row] = {}
+        changed: dict[bytes, job.Row] = {}
+        decisions: list[tuple[bytes | None, bytes]] = []
+        decode, encode = self._decode, self._encode
+        for record in records:
+            request, key = decode(record.value), record.key
+            row = overlay.get(key)
+            if row is None:
+                row = overlay[key] = self._committed(partition, key)
+            given, is_new = job.answer(row, request)
+            if is_new:
+                changed[key] = row
+            decisions.append((key, encode(job.addressed(request, given))))
+        return [(key, encode(row)) for key, row in changed.items()], decisions
+
+    def _committed(self, partition: int, key: bytes) -> job.Row:
+        stored = self._read_row(partition, key)
+        return job.Row() if stored is None else self._decode_row(stored)
+
+
+class MinimalDecider(Decider):
+    """The engine's decider; it registers the stage's topics with a transaction instead of the card topics."""
+
+    stage: Stage
+
+    def _destinations(self, records: Mapping[TP, Any]) -> set[TopicPartition]:
+        return {
+            TopicPartition(topic, tp.partition)
+            for tp in records
+            for topic in (self.stage.changelog, self.stage.decisions)
+        }
+
+
+def build(stage: Stage) -> faust.App:
+    """The worker's app around the minimal engine (compare `agents.app.build`)."""
+    settings = Settings(
+        kafka=stage.bootstrap, app_id=stage.app_id, worker=WORKER, home=stage.folder, partitions=stage.partitions
+    )
+    app = wiring._faust_app(settings, "peers")
+    table = accounts.declare(app, stage.partitions)
+    transactions = Transactions(
+        stage.bootstrap, f"{stage.app_id}-{WORKER}", stage.app_id, settings.transaction_timeout_ms
+    )
+    engine = cast(Engine, MinimalEngine(table.row, stage.decisions))
+    decider = MinimalDecider(engine, transactions, stage.changelog, table.write, WorkerMetrics())
+    decider.stage = stage
+    _listen(app, stage, decider)
+    wiring._tables(app).before_recovery = transactions.start
+    return app
+
+
+def _listen(app: faust.App, stage: Stage, decider: Decider) -> None:
+    """The agent and the moments of `agents.app._listen`, without clock ticks."""
+    requests = app.topic(stage.requests, partitions=stage.partitions, acks=False, schema=wiring._SliceSchema())
+
+    @app.agent(requests, name="decider")
+    async def decide(stream: faust.StreamT[Any]) -> None:
+        async for event in stream.events():
+            try:
+                await decider.handle(cast(Slice, event.message.value), wiring._consumer(app))
+            except asyncio.CancelledError:
+                raise
+            except BaseException:
+                wiring._abandon("the outcome of a transaction is unknown")
+
+    async def revoked(_app: Any, _partitions: Any, **_kwargs: Any) -> None:
+        await decider.revoked(wiring._consumer(app))
+
+    app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
+
+
+def main() -> None:
+    """Run until told to stop (compare `agents.app.run`)."""
+    end_with_parent()
+    mode.loop.use("uvloop")
+    app = build(Stage.from_arguments(sys.argv[1:]))
+    del sys.argv[1:]
+    wiring._calm_garbage_collector()
+    wiring.faust_worker(app).execute_from_commandline()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""The report for people: a table on the terminal, and docs/peers.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from loadtest.peers.report import PeerResult, PeersReport, Spread, Verdict
+
+NOTHING = "-"
+_HOW = """\
+- **The job** (`loadtest/peers/job.py`): one row for each account (limit, amount held, the last 16 answers by request
+  id); a request is approved if it fits into what is left; a repeated request gets the remembered answer; the new row
+  goes to a changelog topic and the decision to a decisions topic. JSON everywhere, keyed by account id.
+- **One peer at a time**, each as one process beside the same broker, with topics, consumer group and folder of its own
+  in every round. Rounds are interleaved, and each starts with another peer.
+- **Highest rate**: the broker's input is kept about a second ahead of the peer. After at least {settle} s of that, and
+  when its rate no longer grows, the decisions of the next {capacity_seconds} s are counted, by the time at which the
+  broker appended them.
+- **Latency**: open loop. Requests are due at fixed instants whatever the peer does; a latency counts from that instant
+  to the moment a read-committed consumer on the same machine sees the decision. {seconds} s for each rate, after
+  {warmup} s of the same. A rate above a peer's highest is left out: only a growing queue would be seen.
+- **Audit**: after each round both topics are read whole (read committed) and compared with the job's own rules: every
+  request decided, once, and rightly; one record in a hundred is a repeat.
+- **Ratios** are ours over theirs within a round; the table has their median over the rounds.
+"""
+_FAIRNESS = """\
+- Sender, probe, broker and peer share the machine's cores: with few of them a peer that leaves more to the others looks
+  better than it would alone. All peers have the same company.
+- Plain Faust has its table in memory, and every setting is Faust's own default, as in its documentation.
+- Kafka Streams has one stream thread, RocksDB, and producers with 1 ms of linger instead of its own 100 ms, which would
+  be added to every answer under at_least_once. Its JVM has the same collector settings as the broker's.
+- Quix Streams' default commit interval is 5 s, and an exactly-once answer is seen only after a commit.
+- The bare loop holds its rows decoded in a dict and uses this project's fenced transactions: aiokafka alone cannot give
+  the guarantee (it cannot name the member and generation that offsets were fetched under).
+- Ours runs the worker's whole machinery, metrics included; only the decisions themselves are the minimal job's.
+"""
+
+
+def table(report: PeersReport) -> Table:
+    """The comparison as a table for the terminal."""
+    drawn = Table(title="The same job, peer by peer (median, lowest to highest of the rounds)")
+    for name in _columns(report):
+        drawn.add_column(name, justify="left" if name in {"peer", "guarantee"} else "right", overflow="fold")
+    for peer in report.peers:
+        drawn.add_row(*_cells(report, peer))
+    return drawn
+
+
+def goals(report: PeersReport) -> list[str]:
+    """One line for each goal."""
+    return [f"{_met(verdict)}: {verdict.goal} (ratio {_plain(verdict.ratio, 2)})" for verdict in report.verdicts()]
+
+
+def markdown(report: PeersReport) -> str:
+    """docs/peers.md, whole."""
+    parts = [
+        "# Peers",
+        "The same minimal authorisation job in other stream processors and on this engine, in one run on one machine. "
+        "This page is written by the run; figures of another machine differ, ratios less so.",
+        _command(report),
+        "## Result",
+        _markdown_table(_columns(report), [_cells(report, peer) for peer in report.peers]),
+        "Median of the rounds, in brackets lowest to highest; latencies in milliseconds, p50 / p99; rates in decisions "
+        "per second. “Ours over it” above 1 is more than the peer has: good for a rate, bad for a latency.",
+        "## Goals",
+        _markdown_table(
+            ["goal", "ratio", "met"],
+            [[verdict.goal, _plain(verdict.ratio, 2), _met(verdict)] for verdict in report.verdicts()],
+        ),
+        "## Audit",
+        _audit(report),
+        "## How it was measured",
+        _HOW.format(**report.plan).rstrip(),
+        "## What to keep in mind",
+        _FAIRNESS.rstrip(),
+        "## Every round",
+        _rounds(report),
+        "## Machine and versions",
+        _machine(report),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _columns(report: PeersReport) -> list[str]:
+    timed = [f"p50 / p99 at {rate:,}/s" for rate in report.rates]
+    over = [f"ours over it: p99 at {rate:,}/s" for rate in report.rates]
+    return ["peer", "guarantee", *timed, "highest rate", *over, "ours over it: rate"]
+
+
+def _cells(report: PeersReport, peer: PeerResult) -> list[str]:
+    if peer.unavailable:
+        return [peer.title, f"not set up: {peer.unavailable}", *[NOTHING] * (2 * len(report.rates) + 2)]
+    return [
+        peer.title,
+        peer.guarantee,
+        *[_latency(peer, rate) for rate in report.rates],
+        _plain(peer.rate(), 0),
+        *[_plain(report.p99_ratio(peer.name, rate), 2) for rate in report.rates],
+        _plain(report.rate_ratio(peer.name), 2),
+    ]
+
+
+def _latency(peer: PeerResult, rate: int) -> str:
+    p50, p99 = peer.latency_ms(rate, "p50"), peer.latency_ms(rate, "p99")
+    if p50 is None or p99 is None:
+        highest = peer.rate()
+        return "above its rate" if highest and highest.median < rate * 1.05 else NOTHING
+    return f"{p50.median:.3g} / {_plain(p99, 1)}"
+
+
+def _plain(spread: Spread | None, decimals: int) -> str:
+    if spread is None:
+        return NOTHING
+    middle = f"{spread.median:,.{decimals}f}"
+    if spread.rounds == 1:
+        return middle
+    return f"{middle} ({spread.lowest:,.{decimals}f} to {spread.highest:,.{decimals}f})"
+
+
+def _met(verdict: Verdict) -> str:
+    return {True: "met", False: "not met", None: "not measured"}[verdict.met]
+
+
+def _command(report: PeersReport) -> str:
+    return f"Run on {report.began} with:\n\n```\n{report.command}\n```"
+
+
+def _audit(report: PeersReport) -> str:
+    lines = []
+    for peer in report.peers:
+        audits = [each.audit for each in peer.rounds if each.audit]
+        requests = sum(audit.requests for audit in audits)
+        clean = f"{requests:,} requests in {len(audits)} rounds, "
+        clean += "each decided once and rightly" if all(audit.clean for audit in audits) else "not all clean"
+        lines.append(f"- {peer.title}: {clean if audits else 'nothing to audit'}")
+        lines += [f"  - {failure}" for failure in peer.failures()]
+    return "\n".join(lines)
+
+
+def _rounds(report: PeersReport) -> str:
+    rows = []
+    for peer in report.peers:
+        for played in peer.rounds:
+            capacity, timed = played.capacity, [played.timed.get(rate) for rate in report.rates]
+            rows.append(
+                [
+                    peer.name,
+                    str(played.number),
+                    _number(played.start_seconds, 1),
+                    _number(played.rate(), 0),
+                    _number(capacity.cpu_percent if capacity else None, 0),
+                    _number(capacity.rss_mb if capacity else None, 0),
+                    *[
+                        " / ".join(f"{each.latency_ms[name]:g}" for name in ("p50", "p99", "p99_9", "max"))
+                        if each
+                        else NOTHING
+                        for each in timed
+                    ],
+                    *[_number(each.cpu_percent if each else None, 0) for each in timed],
+                ]
+            )
+    columns = ["peer", "round", "start, s", "highest rate", "its CPU, %", "memory, MB"]
+    columns += [f"p50 / p99 / p99.9 / max at {rate:,}/s" for rate in report.rates]
+    columns += [f"CPU at {rate:,}/s, %" for rate in report.rates]
+    return _markdown_table(columns, rows)
+
+
+def _number(figure: float | None, decimals: int) -> str:
+    return NOTHING if figure is None else f"{figure:,.{decimals}f}"
+
+
+def _machine(report: PeersReport) -> str:
+    facts = [f"- {name}: {value}" for name, value in report.machine.items()]
+    facts += [f"- {peer.name}: {peer.versions}" for peer in report.peers]
+    plan = ", ".join(f"{name} {_value(value)}" for name, value in report.plan.items() if value != ())
+    return "\n".join([*facts, f"- plan: {plan}"])
+
+
+def _value(value: object) -> str:
+    return " and ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
