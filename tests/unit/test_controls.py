@@ -229,6 +229,16 @@ def test_calendar_windows_turn_at_local_midnight(window: str, last: int, first: 
     assert ask(controls, now=first, zone=NEW_YORK) == f"per-{window}"
 
 
+def test_a_new_period_begins_at_nothing() -> None:
+    """Count and amount both: 1500 of today and 1500 of tomorrow are each within 2000 a day."""
+    controls = rules(velocity=[calendar("day", max_count=2, max_amount=2000)])
+    for day in range(3):
+        assert ask(controls, now=T0 + day * DAY, amount=1500) is None
+        assert ask(controls, now=T0 + day * DAY + 1, amount=501) == "per-day"
+        assert ask(controls, now=T0 + day * DAY + 2, amount=500) is None
+        assert ask(controls, now=T0 + day * DAY + 3, amount=0) == "per-day"
+
+
 def test_a_day_of_25_hours_is_one_day() -> None:
     """New York, 1 November 2026: from 04:00 UTC to 05:00 UTC of the 2nd."""
     begins = 1_793_505_600_000
@@ -241,10 +251,10 @@ def test_a_day_of_25_hours_is_one_day() -> None:
 def test_sums_beyond_64_bits_are_not_reached() -> None:
     controls = rules(velocity=[calendar("month", max_amount=MAX_MINOR), trailing(max_amount=MAX_MINOR)])
     (month, minute) = controls.velocity
-    for at in range(40):
-        for _ in range(20_000 // 40):
-            month.add(1 << 55, T0 + at, "Etc/UTC")
-            minute.add(1 << 55, T0 + at, "Etc/UTC")
+    for at in range(40):  # more than a trailing window keeps, so that entries merge as well
+        for _ in range(20):
+            month.add(1 << 60, T0 + at, "Etc/UTC")
+            minute.add(1 << 60, T0 + at, "Etc/UTC")
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(controls), type=Controls) == controls
     assert ask(controls, amount=1) == "per-month"
     assert minute.exceeded_by(1, T0 + 40)
