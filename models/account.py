@@ -125,8 +125,10 @@ class Account(msgspec.Struct, array_like=True):
         if not self.presented:
             return None
         key = digest(reference)
-        key = self.purchase_of.get(key, key)
-        return key if key in self.presented else None
+        if key in self.presented:
+            return key
+        purchase = self.purchase_of.get(key)
+        return purchase if purchase in self.presented else None
 
     def reversed_early(self, reference: str, now: int) -> bool:
         """Whether a reversal of this authorisation came before it."""

@@ -28,7 +28,7 @@ def advise(account: Account | None, message: AuthorizationAdvice, policy: Policy
         return Result(reply, [], changed=False)
     if answer is not None:
         return _parked(message, AdviceOutcome.CONFLICTING_DUPLICATE, account)
-    if is_posted(account.posted, key):
+    if is_posted(account.posted, message.type, message.network_reference):
         return _parked(message, AdviceOutcome.DUPLICATE, account)._replace(parked=None)
     if message.currency != account.currency:
         return _parked(message, AdviceOutcome.CURRENCY_MISMATCH, account)
@@ -38,7 +38,7 @@ def advise(account: Account | None, message: AuthorizationAdvice, policy: Policy
     reference = _reference(message)
     outcome, booked = _book(account, message, reference, policy, now)
     if outcome in _EFFECTS:
-        account.posted = add_posted(account.posted, key)
+        account.posted = add_posted(account.posted, message.type, message.network_reference)
     held = account.holds[reference].amount if reference in account.holds else 0
     stored = AdviceAnswer(print_, now, outcome, held, account.open_to_buy(now))
     remember(account.answers, key, stored, now)

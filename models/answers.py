@@ -29,6 +29,8 @@ KEEP_AT_MOST: Final = 128
 DIGEST_BYTES: Final = 6
 """One false match in 2 million million messages at KEEP_POSTED."""
 KEEP_POSTED: Final = 128
+_ONCE_WITHOUT_TYPE: Final = frozenset({"presentment", "payment-received"})
+"""Rows of version 1 kept digests of their ids alone."""
 _ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789"
 _PAIRS: Final = tuple(low + high for high in _ALPHABET for low in _ALPHABET)
 _PAIR_COUNT: Final = len(_PAIRS)
@@ -166,15 +168,20 @@ def digest(message_id: str) -> bytes:
     return hashlib.blake2b(message_id.encode(), digest_size=DIGEST_BYTES).digest()
 
 
-def is_posted(posted: bytes, message_id: str) -> bool:
-    """Whether `message_id` is among the digests in `posted`."""
-    wanted = digest(message_id)
+def is_posted(posted: bytes, message_type: str, identity: str) -> bool:
+    """Whether such a message is among the digests in `posted`. Types are apart: their senders number by themselves."""
+    if _is_among(posted, digest(f"{message_type} {identity}")):
+        return True
+    return message_type in _ONCE_WITHOUT_TYPE and _is_among(posted, digest(identity))
+
+
+def _is_among(posted: bytes, wanted: bytes) -> bool:
     at = posted.find(wanted)
     while at >= 0 and at % DIGEST_BYTES:
         at = posted.find(wanted, at + 1)
     return at >= 0
 
 
-def add_posted(posted: bytes, message_id: str) -> bytes:
+def add_posted(posted: bytes, message_type: str, identity: str) -> bytes:
     """`posted` with one more digest, the oldest dropped beyond KEEP_POSTED."""
-    return (posted + digest(message_id))[-KEEP_POSTED * DIGEST_BYTES :]
+    return (posted + digest(f"{message_type} {identity}"))[-KEEP_POSTED * DIGEST_BYTES :]

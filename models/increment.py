@@ -20,7 +20,7 @@ def increase(account: Account | None, message: AuthorizationIncrement) -> Result
     answer = account.answers.get(message.network_reference)
     if answer is not None:
         return replay(account, message, answer, print_)
-    if is_posted(account.posted, message.network_reference):
+    if is_posted(account.posted, message.type, message.network_reference):
         return Result(unremembered(message, DeclineReason.STALE_DUPLICATE, account), [], changed=False)
     if account.is_held(message.network_reference, max(account.as_of, message.transmitted_at)):
         return Result(unremembered(message, DeclineReason.CONFLICTING_DUPLICATE, account), [], changed=False)
@@ -66,7 +66,7 @@ def _grow(account: Account, message: AuthorizationIncrement, addition: int, now:
     held = account.holds[reference]
     if not addition:
         return []
-    account.posted = add_posted(account.posted, message.network_reference)
+    account.posted = add_posted(account.posted, message.type, message.network_reference)
     held.authorized += addition
     held.expires_at = now + held.life_ms
     return hold.resize(account, reference, held, held.amount + addition, now)

@@ -21,14 +21,14 @@ def reverse(account: Account | None, message: Reversal) -> Result:
         return Result(reply, [], changed=False)
     if answer is not None:
         return _refuse(account, message, ReversalOutcome.CONFLICTING_DUPLICATE, parked=True)
-    if is_posted(account.posted, message.message_id):
+    if is_posted(account.posted, message.type, message.message_id):
         return _refuse(account, message, ReversalOutcome.DUPLICATE, parked=False)
     now = hold.advance(account, message.transmitted_at)
     expired = hold.expire(account, now)
     released, entries = hold.release(account, message.network_reference, now, message.amount)
     outcome = ReversalOutcome.RELEASED if released else _without_hold(account, message.network_reference, now)
     if released:
-        account.posted = add_posted(account.posted, message.message_id)
+        account.posted = add_posted(account.posted, message.type, message.message_id)
         if message.network_reference not in account.holds:
             _keep_out(account, message.network_reference, now)
     stored = ReversalAnswer(

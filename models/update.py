@@ -48,7 +48,7 @@ def update(account: Account | None, message: M, check: Check[M], post: Post[M]) 
     repeated = repeat(account, message, print_)
     if repeated is not None:
         return repeated
-    if is_posted(account.posted, message.message_id):
+    if is_posted(account.posted, message.type, message.message_id):
         return _rejected(account, message, UpdateOutcome.DUPLICATE)
     now = max(account.as_of, message.transmitted_at)
     against = check(account, message, now)
@@ -58,7 +58,7 @@ def update(account: Account | None, message: M, check: Check[M], post: Post[M]) 
     account.as_of = now
     expired = hold.expire(account, now)
     posted = post(account, message, now)
-    account.posted = add_posted(account.posted, message.message_id)
+    account.posted = add_posted(account.posted, message.type, message.message_id)
     return applied(account, message, print_, posted._replace(entries=expired + posted.entries), now)
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from models import authorization, lifecycle, servicing
 from models.account import Account
 from models.authorization import FraudScore, Policy, Screened
-from models.messages import AccountOpened, AuthorizationRequest, Inbound, JournalEntry, PaymentReceived, Presentment
+from models.messages import AuthorizationRequest, Inbound, JournalEntry
 from tables import rows
 from tests.support import messages as say
 from tests.support.auditor import Auditor

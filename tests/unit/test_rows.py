@@ -68,6 +68,14 @@ def test_a_request_of_the_old_version_repeated_after_the_change_gets_its_old_ans
     assert (reply["outcome"], reply["posted_balance"]) == ("applied", 400)
 
 
+def test_a_payment_that_only_an_old_row_knows_is_not_posted_again() -> None:
+    account = rows.decode(ROW_OF_VERSION_1)
+    account.answers.clear()
+    bench = Bench(rows={(0, b"acct-1"): rows.encode(account)})
+    [reply] = bench.run(say.payment(100))
+    assert (reply["outcome"], reply["posted_balance"]) == ("duplicate", 400)
+
+
 def test_a_row_tells_when_a_sweep_has_something_to_do_without_being_decoded() -> None:
     account = rows.decode(ROW_OF_VERSION_1)
     assert rows.due_at(ROW_OF_VERSION_1) == 0, "an old row does not say, so it is always looked at"
