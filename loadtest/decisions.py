@@ -5,17 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import orjson
 
 from loadtest import clients
-from loadtest.latency import Latencies
-from loadtest.schedule import Schedule
+from loadtest.latency import Latencies, Samples
+from loadtest.schedule import Timetable
 from topics.declarations import AUTHORIZATION_DECISIONS
 
 _BATCH: Final = 500
 _SETTLE_SECONDS: Final = 1.0
+
+
+Decided = Callable[[int, int], None]
+"""Called with (number of a request, nanoseconds from the start at which its first decision was seen)."""
 
 
 class DecisionWatch:
@@ -23,19 +28,24 @@ class DecisionWatch:
 
     `expect` is called by the sender before a request leaves; a decision takes the request out again, so memory follows
     what is in flight, and a second decision of the same request finds nothing to time. Nor does the decision of an
-    increment, which has a reference of its own.
+    increment, which has a reference of its own. `on_decided` is told of every request, warm-up included, on the thread;
+    records whose key does not start with `keys` are not looked at.
     """
 
-    def __init__(self, bootstrap: str, schedule: Schedule) -> None:
+    def __init__(
+        self, bootstrap: str, schedule: Timetable, on_decided: Decided = lambda _k, _seen_ns: None, keys: bytes = b""
+    ) -> None:
         self._schedule = schedule
         self._bootstrap = bootstrap
+        self._on_decided = on_decided
+        self._keys = keys
+        self._samples = Samples()
         self._waiting: dict[str, int] = {}
         self._start_ns = 0
         self._stopping = threading.Event()
         self._failure: Exception | None = None
         self._consumer = clients.low_latency_reader(bootstrap)
         self._thread = threading.Thread(target=self._read_until_stopped, name="decision-watch", daemon=True)
-        self.latencies = Latencies()
         self.outcomes: Counter[str] = Counter()
         self.decided_while_sending = 0
 
@@ -64,6 +74,11 @@ class DecisionWatch:
         """Requests sent and not yet decided."""
         return len(self._waiting)
 
+    @property
+    def latencies(self) -> Latencies:
+        """Of the measured requests decided so far; counted anew each time."""
+        return self._samples.histogram()
+
     def outstanding_by_phase(self) -> tuple[int, int]:
         """Requests sent and not decided: (of the warm-up, of the measured period)."""
         measured = sum(k >= self._schedule.warmup for k in list(self._waiting.values()))
@@ -87,7 +102,9 @@ class DecisionWatch:
                 batch = clients.arrived(self._consumer, _BATCH, 0.05)
                 seen_ns = time.monotonic_ns() - self._start_ns
                 for message in batch:
-                    self.take(clients.value_of(message), seen_ns)
+                    value = clients.value_of(message)
+                    if (message.key() or b"").startswith(self._keys):
+                        self.take(value, seen_ns)
         except Exception as error:  # handed to the thread that can act on it
             self._failure = error
 
@@ -102,8 +119,9 @@ class DecisionWatch:
         if self._schedule.measured_from_ns <= seen_ns < self._schedule.length_ns:
             self.decided_while_sending += 1
         if k >= self._schedule.warmup:
-            self.latencies.record((seen_ns - self._schedule.due_ns(k)) // 1000)
+            self._samples.append((seen_ns - self._schedule.due_ns(k)) // 1000)
             self.outcomes[outcome_name(decision)] += 1
+        self._on_decided(k, seen_ns)
 
 
 def outcome_name(decision: dict[str, object]) -> str:

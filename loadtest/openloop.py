@@ -13,16 +13,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 from confluent_kafka import KafkaError, Message
 
 from loadtest import clients
 from loadtest.decisions import DecisionWatch
-from loadtest.latency import Latencies
+from loadtest.latency import Latencies, Samples
 from loadtest.result import LoadResult
-from loadtest.schedule import SECOND_NS, Schedule, drive
+from loadtest.schedule import SECOND_NS, Schedule, Timetable, drive
 from loadtest.spool import Group, Record, Spool
 from loadtest.usage import UsageMeter
 
@@ -33,24 +33,79 @@ Progress = Callable[[str, int, int], None]
 """Called with (what is being counted, done, total)."""
 
 
+class Observer(Protocol):
+    """Told of every request of a run, warm-up included; times are nanoseconds from the start of the schedule."""
+
+    def sent(self, k: int, at_ns: int) -> None:
+        """Request `k` was handed over. Called by the sender's thread."""
+
+    def refused(self, k: int, at_ns: int) -> None:
+        """The broker did not take request `k`. Called by the sender's thread."""
+
+    def decided(self, k: int, seen_ns: int) -> None:
+        """The first decision of request `k` was seen. Called by the watch's thread."""
+
+
+class Blind:
+    """An observer that keeps nothing."""
+
+    def sent(self, k: int, at_ns: int) -> None: ...
+
+    def refused(self, k: int, at_ns: int) -> None: ...
+
+    def decided(self, k: int, seen_ns: int) -> None: ...
+
+
+UNOBSERVED: Final = Blind()
+
+
+def in_a_moment() -> int:
+    """A tenth of a second from now, in `time.monotonic_ns()`."""
+    return time.monotonic_ns() + SECOND_NS // 10
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What to do in one run."""
 
     bootstrap: str
-    schedule: Schedule
+    schedule: Timetable
     accounts: int
     drain_seconds: float = 15.0  # patience for missing decisions after the last send
     grace_seconds: float = 2.0  # a request this late after the sending period is given up as unsent
     max_outstanding: int = MAX_OUTSTANDING
     worker_pid: int | None = None
+    keys: bytes = b""  # decisions whose key starts otherwise are of other runs
+    start: Callable[[], int] = in_a_moment  # called when all is in place: `time.monotonic_ns()` of the schedule's start
+    observer: Observer = UNOBSERVED
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What one run did. Counts and latencies are of measured requests, unless they say otherwise."""
+
+    sent: int
+    decided_while_sending: int
+    missing: int  # sent and never decided
+    warmup_missing: int  # the same, of the warm-up
+    latencies: Latencies
+    send_lag: Latencies  # actual minus intended send time
+    outcomes: dict[str, int]
+    worker: UsageMeter
 
 
 def run(plan: Run, spool: Spool, on_progress: Progress) -> LoadResult:
+    """Send all of `spool` on a steady schedule and time the decisions; see `play`."""
+    if not isinstance(plan.schedule, Schedule):
+        raise TypeError("only a steady schedule has one rate to report")
+    return _result(plan.schedule, plan.accounts, play(plan, spool, on_progress))
+
+
+def play(plan: Run, spool: Spool, on_progress: Progress) -> Played:
     """Send all of `spool` on schedule and time the decisions. `spool` holds one group per scheduled request."""
     if spool.groups != plan.schedule.total:
         raise ValueError(f"{spool.groups} groups prepared for {plan.schedule.total} requests")
-    watch = DecisionWatch(plan.bootstrap, plan.schedule)
+    watch = DecisionWatch(plan.bootstrap, plan.schedule, plan.observer.decided, plan.keys)
     try:
         watch.begin()
         sender = Sender(iter(spool), watch, plan, on_progress)
@@ -60,7 +115,17 @@ def run(plan: Run, spool: Spool, on_progress: Progress) -> LoadResult:
         _drain(watch, plan.drain_seconds, on_progress)
     finally:
         watch.end()
-    return _result(plan, sender, watch, handed_over, usage)
+    warmup_missing, missing = watch.outstanding_by_phase()
+    return Played(
+        sent=max(0, handed_over - plan.schedule.warmup) - sender.refused,
+        decided_while_sending=watch.decided_while_sending,
+        missing=missing,
+        warmup_missing=warmup_missing,
+        latencies=watch.latencies,
+        send_lag=sender.lag.histogram(),
+        outcomes=dict(watch.outcomes.most_common()),
+        worker=usage,
+    )
 
 
 class MonotonicClock:
@@ -90,13 +155,13 @@ class Sender:
         self._plan = plan
         self._clock = MonotonicClock(0)
         self._on_progress = on_progress
-        self._progress_every = max(1, int(plan.schedule.rate / 5))
-        self.lag = Latencies()
+        self._progress_every = max(1, min(1000, plan.schedule.total // 50))
+        self.lag = Samples()
         self.refused = 0
 
     def send_all(self) -> int:
-        """Drive the schedule from a moment in the near future; returns the number of requests handed over."""
-        self._clock.start_ns = time.monotonic_ns() + SECOND_NS // 10
+        """Drive the schedule from the moment that the plan names; returns the number of requests handed over."""
+        self._clock.start_ns = self._plan.start()
         self._watch.start_at(self._clock.start_ns)
         grace_ns = round(self._plan.grace_seconds * SECOND_NS)
         return drive(self._plan.schedule, self._send, self._clock, grace_ns=grace_ns, pause_ns=self.PAUSE_NS)
@@ -130,8 +195,10 @@ class Sender:
         if not self._produce(request):
             self._watch.forget(reference)
             return False
+        at_ns = self._clock.elapsed_ns()
+        self._plan.observer.sent(k, at_ns)
         if k >= self._plan.schedule.warmup:
-            self.lag.record(max(0, self._clock.elapsed_ns() - self._plan.schedule.due_ns(k)) // 1000)
+            self.lag.append(max(0, at_ns - self._plan.schedule.due_ns(k)) // 1000)
         return True
 
     def _flush_follow_ups(self) -> bool:
@@ -156,7 +223,10 @@ class Sender:
         if content.get("type") != "authorization-request":
             return
         k = self._watch.forget(content["network_reference"])
-        if k is not None and k >= self._plan.schedule.warmup:
+        if k is None:
+            return
+        self._plan.observer.refused(k, self._clock.elapsed_ns())
+        if k >= self._plan.schedule.warmup:
             self.refused += 1
 
 
@@ -187,24 +257,21 @@ def _drain(watch: DecisionWatch, seconds: float, on_progress: Progress) -> None:
         on_progress("last decisions", at_first - watch.outstanding, at_first)
 
 
-def _result(plan: Run, sender: Sender, watch: DecisionWatch, handed_over: int, usage: UsageMeter) -> LoadResult:
-    schedule = plan.schedule
-    warmup_missing, missing = watch.outstanding_by_phase()
-    sent = max(0, handed_over - schedule.warmup) - sender.refused
+def _result(schedule: Schedule, accounts: int, played: Played) -> LoadResult:
     seconds = (schedule.length_ns - schedule.measured_from_ns) / SECOND_NS
     return LoadResult(
         offered_rate=schedule.rate,
         seconds=seconds,
-        accounts=plan.accounts,
-        sent=sent,
-        unsent=schedule.requests - sent,
-        decided=len(watch.latencies) + watch.latencies.overflow,
-        missing=missing,
-        warmup_missing=warmup_missing,
-        overflow=watch.latencies.overflow,
-        rate=round(watch.decided_while_sending / seconds, 1),
-        latency_ms=watch.latencies.summary(),
-        send_lag_ms=sender.lag.summary(),
-        outcomes=dict(watch.outcomes.most_common()),
-        worker=usage.result(),
+        accounts=accounts,
+        sent=played.sent,
+        unsent=schedule.requests - played.sent,
+        decided=len(played.latencies) + played.latencies.overflow,
+        missing=played.missing,
+        warmup_missing=played.warmup_missing,
+        overflow=played.latencies.overflow,
+        rate=round(played.decided_while_sending / seconds, 1),
+        latency_ms=played.latencies.summary(),
+        send_lag_ms=played.send_lag.summary(),
+        outcomes=played.outcomes,
+        worker=played.worker.result(),
     )

@@ -56,6 +56,32 @@ class Schedule:
         return self.due_ns(self.total)
 
 
+class Timetable(Protocol):
+    """What `drive` and those who time its requests have to know: a `Schedule`, or one of another shape."""
+
+    @property
+    def total(self) -> int:
+        """Requests to send, warm-up included."""
+
+    @property
+    def warmup(self) -> int:
+        """How many of them, the first ones, are not measured."""
+
+    def due_ns(self, k: int) -> int:
+        """Nanoseconds from the start at which request `k` (from 0) is due."""
+
+    def due_by(self, elapsed_ns: int) -> int:
+        """How many requests are due once `elapsed_ns` have passed."""
+
+    @property
+    def measured_from_ns(self) -> int:
+        """End of the warm-up, in nanoseconds from the start."""
+
+    @property
+    def length_ns(self) -> int:
+        """End of the sending period, in nanoseconds from the start."""
+
+
 class Clock(Protocol):
     """Time since the start as the sender sees it; tests bring their own."""
 
@@ -66,7 +92,7 @@ class Clock(Protocol):
         """Return after about `duration_ns`."""
 
 
-def drive(schedule: Schedule, send: Callable[[int], bool], clock: Clock, *, grace_ns: int, pause_ns: int) -> int:
+def drive(schedule: Timetable, send: Callable[[int], bool], clock: Clock, *, grace_ns: int, pause_ns: int) -> int:
     """Send every request when it is due (late rather than never) and return how many were sent.
 
     `send(k)` returns False when there is no room for request k at the moment; it is asked again after `pause_ns`.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from loadtest import clients
 from loadtest.opening import open_accounts
@@ -47,6 +47,31 @@ class Simulation:
     def schedule(self) -> Schedule:
         return Schedule.lasting(self.rate, self.seconds, self.warmup)
 
+    @property
+    def total(self) -> int:
+        """Requests to send, warm-up included."""
+        return self.schedule.total
+
+
+class Playlist(Protocol):
+    """What messages to make, however they are spread over the run."""
+
+    @property
+    def total(self) -> int:
+        """Requests, warm-up included."""
+
+    @property
+    def accounts(self) -> int:
+        """Accounts that make them."""
+
+    @property
+    def seed(self) -> int:
+        """Equal seeds make equal traffic."""
+
+    @property
+    def follow_ups(self) -> bool:
+        """Whether to make everything else that networks send as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -74,7 +99,7 @@ def simulate(bootstrap: str, plan: Simulation, on_progress: Progress, *, worker_
     Raises TooFewAccounts, Unreachable, NoSuchTopic, or NotOpened when no engine answers.
     """
     schedule = plan.schedule
-    partitions = _partitions(bootstrap)
+    partitions = partitions_at(bootstrap)
     spool = Spool()
     try:
         openings = prepare(plan, fresh_run(), partitions, time.time_ns() // 1_000_000, spool, on_progress)
@@ -95,11 +120,9 @@ def fresh_run() -> str:
     return f"s{time.time_ns() // 1000:x}"
 
 
-def prepare(
-    plan: Simulation, run_id: str, partitions: int, now_ms: int, spool: Spool, on_progress: Progress
-) -> Traffic:
+def prepare(plan: Playlist, run_id: str, partitions: int, now_ms: int, spool: Spool, on_progress: Progress) -> Traffic:
     """Fill `spool` with the run's messages, dated so that they end shortly before `now_ms` and never after it."""
-    total = plan.schedule.total
+    total = plan.total
     span = span_of(total, plan.accounts)
     start_ms = now_ms - round(span.days * DAY_MS * _MARGIN) - _MINUTE_MS
     too_late = 0
@@ -139,7 +162,8 @@ class _LastTime:
             yield labelled
 
 
-def _partitions(bootstrap: str) -> int:
+def partitions_at(bootstrap: str) -> int:
+    """Partitions of every topic of the engine's cluster; raises Unreachable or NoSuchTopic."""
     client = clients.reader(bootstrap)
     try:
         return clients.partitions_of(client, AUTHORIZATIONS.name, bootstrap)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -14,16 +15,27 @@ from loadtest.result import WorkerUsage
 _SAMPLE_SECONDS = 0.5
 
 
-class UsageMeter:
-    """Context manager that samples one process; without a pid, or once the process is gone, it measures nothing."""
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process had used by one moment."""
 
-    def __init__(self, pid: int | None) -> None:
+    at_ns: int  # time.monotonic_ns()
+    cpu_seconds: float  # since the process began, user and system
+    rss_bytes: int
+
+
+class UsageMeter:
+    """Context manager that samples one process every `seconds`, from the beginning of the block to its end.
+
+    Without a pid, or once the process is gone, it measures nothing.
+    """
+
+    def __init__(self, pid: int | None, seconds: float = _SAMPLE_SECONDS) -> None:
         self._process = _process(pid)
+        self._seconds = seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="usage-meter", daemon=True)
-        self._rss = 0
-        self._cpu_seconds = 0.0
-        self._seconds = 0.0
+        self.samples: list[Usage] = []
 
     def __enter__(self) -> Self:
         if self._process:
@@ -39,22 +51,23 @@ class UsageMeter:
 
     def result(self) -> WorkerUsage | None:
         """None when there was nothing to measure."""
-        if not self._rss:
+        if not self.samples:
             return None
-        percent = 100 * self._cpu_seconds / self._seconds if self._seconds else 0.0
-        return WorkerUsage(round(self._cpu_seconds, 2), round(percent, 1), round(self._rss / 1e6, 1))
+        first, last = self.samples[0], self.samples[-1]
+        cpu_seconds = last.cpu_seconds - first.cpu_seconds
+        seconds = (last.at_ns - first.at_ns) / 1e9
+        percent = 100 * cpu_seconds / seconds if seconds else 0.0
+        most = max(sample.rss_bytes for sample in self.samples)
+        return WorkerUsage(round(cpu_seconds, 2), round(percent, 1), round(most / 1e6, 1))
 
     def _sample(self) -> None:
         assert self._process is not None  # noqa: S101  (the thread is only started with a process)
         try:
-            cpu_before, began = _cpu_seconds(self._process), time.monotonic()
-            while True:
-                stop = self._stopping.wait(_SAMPLE_SECONDS)
-                self._rss = max(self._rss, self._process.memory_info().rss)
-                self._cpu_seconds = _cpu_seconds(self._process) - cpu_before
-                self._seconds = time.monotonic() - began
-                if stop:
-                    return
+            self.samples.append(_usage(self._process))
+            stop = False
+            while not stop:
+                stop = self._stopping.wait(self._seconds)
+                self.samples.append(_usage(self._process))
         except psutil.Error:
             return  # it died or is not ours to look at: the last sample stands
 
@@ -66,6 +79,7 @@ def _process(pid: int | None) -> psutil.Process | None:
         return None
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _usage(process: psutil.Process) -> Usage:
+    with process.oneshot():
+        times = process.cpu_times()
+        return Usage(time.monotonic_ns(), float(times.user + times.system), int(process.memory_info().rss))
