@@ -38,6 +38,7 @@ from models.messages import (
 from tests.support import messages as say
 from tests.support.auditor import Auditor, Disagreement, same
 from tests.support.auditor.book import ON_A_HOLD
+from tests.support.auditor.holds import meant
 from tests.support.engine import TOPIC_OF_TYPE, Bench
 from topics import codec
 
@@ -52,7 +53,12 @@ REPLIES: dict[str, type] = {
 FOR_A_PERSON: dict[str, set[str]] = {  # outcomes that are parked, by the type of the reply
     "authorization-decision": set(),  # a decline is an answer
     "reversal-acknowledgement": {"conflicting-duplicate", "unknown-account"},
-    "advice-acknowledgement": {"conflicting-duplicate", "unknown-account", "currency-mismatch"},
+    "advice-acknowledgement": {
+        "conflicting-duplicate",
+        "unknown-account",
+        "currency-mismatch",
+        "too-many-open-holds",
+    },
     "account-update": {
         "conflicting-duplicate",
         "unknown-account",
@@ -117,9 +123,18 @@ class Audited:
         elif isinstance(reply, AccountUpdate) and settled is None:
             about = getattr(message, "network_reference", None) or getattr(message, "original_reference", None)
             self._of_purchase[message.message_id] = "" if reply.outcome == "posted-unlinked" else about or ""
-        if settled in {"repeat", "duplicate"} or reply.outcome not in FOR_A_PERSON[reply.type]:
+        reason = "too-many-open-holds" if self._no_room(message, reply) else reply.outcome
+        if settled in {"repeat", "duplicate"} or reason not in FOR_A_PERSON[reply.type]:
             return []
-        return [(reply.outcome, codec.encode(message))]
+        return [(reason, codec.encode(message))]
+
+    def _no_room(self, message: Any, reply: Any) -> bool:
+        """Whether a hold that the network approved found 200 others."""
+        if not isinstance(reply, AdviceAcknowledgement) or reply.outcome != "noted" or not message.approved:
+            return False
+        book, now = self.auditor.books[message.account_id], reply.decided_at
+        early = book.reversed_early(meant(message), now)
+        return message.amount > 0 and not early and not book.has_room_for_hold(now)
 
     def _told(self, disagreement: Disagreement) -> Disagreement:
         """With the end of the story."""

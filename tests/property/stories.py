@@ -17,7 +17,18 @@ from tests.support import messages as say
 ACCOUNT = "acct-1"
 MINUTE = 60 * say.SECOND
 WAITS = st.sampled_from(
-    [say.SECOND, MINUTE, 14 * MINUTE, 16 * MINUTE, 60 * MINUTE, say.DAY - say.SECOND, say.DAY, 5 * say.DAY, 8 * say.DAY]
+    [
+        say.SECOND,
+        MINUTE,
+        14 * MINUTE,
+        16 * MINUTE,
+        60 * MINUTE,
+        say.DAY - say.SECOND,
+        say.DAY,
+        5 * say.DAY,
+        7 * say.DAY,
+        8 * say.DAY,
+    ]
 )
 AMOUNTS = st.sampled_from([1, 40, 80, 100, 100, 100, 120, 1000, 30_000, 50_001])
 BACK = st.sampled_from([0, 0, 0, 1, 1, 2, 3, -1])  # how far a reference points back; -1: to what is still to come

@@ -179,6 +179,13 @@ def test_200_holds_may_be_open_and_no_request_opens_one_more() -> None:
     assert told.tell(*refused, checked) == ["too-many-open-holds", "approved", "approved"]
 
 
+def test_a_hold_of_the_networks_that_finds_200_others_is_noted_and_parked() -> None:
+    told = Told()
+    told.tell(*[say.request(f"ref-{number}", 1) for number in range(200)])
+    assert told.tell(say.stand_in("one-more", 100)) == ["noted"]
+    assert [letter["reason"] for letter in told.at_once.on("dead-letters")] == ["too-many-open-holds"]
+
+
 def test_of_200_holds_those_that_have_ended_do_not_count_swept_or_not() -> None:
     for sweeps in (False, True):
         told = Told()

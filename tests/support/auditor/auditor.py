@@ -121,7 +121,10 @@ class Auditor:
     def _check(self, book: Book, message: Any, reply: Reply, part: Callable[..., Verdict]) -> str | None:
         now = max(book.latest, message.transmitted_at)
         settled = memory.settled(book, message, reply, now)
+        if settled == "repeat":
+            return settled
         if settled is not None:
+            _compare(message, reply, {"open_to_buy": book.open_to_buy(now), "decided_at": now})
             return settled
         verdict = part(book, message, reply, now, self.rules)
         figures: dict[str, Any] = {"open_to_buy": book.open_to_buy(now), "decided_at": now}
