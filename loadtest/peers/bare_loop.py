@@ -65,6 +65,7 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
                 fetched_under = membership(self._consumer)  # no await since the records left the fetcher
                 async with self._lock:
                     if fetched_under == membership(self._consumer):  # else fetched before a rebalance: dropped
+                        await self._restore({tp.partition for tp in records} - self._accounts.keys())
                         await self._commit(fetched_under, records)
 
     # -- a transaction
@@ -110,6 +111,10 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
 
     # -- partitions come and go
 
+    async def _restore(self, partitions: set[int]) -> None:
+        if partitions:
+            self._accounts |= await _restored(self._stage, partitions)
+
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Finish the transaction in work, then forget."""
         async with self._lock:
@@ -117,9 +122,8 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._accounts.pop(tp.partition, None)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Read the rows of new partitions from the changelog; the loop gets no records before this returns."""
-        partitions = [tp.partition for tp in assigned]
-        self._accounts |= await _restored(self._stage, partitions)
+        """Nothing: rows are read when the first records of a partition are there (aiokafka may hand out records while
+        this still runs). Offsets are fetched stable, so a former owner's transactions are over by then."""
 
 
 async def _restored(stage: Stage, partitions: Iterable[int]) -> dict[int, Accounts]:

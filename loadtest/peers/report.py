@@ -178,7 +178,7 @@ class PeersReport:
             "began": self.began,
             "machine": dict(self.machine),
             "plan": dict(self.plan),
-            "peers": [asdict(peer) | {"summary": self._summary(peer)} for peer in self.peers],
+            "peers": [_peer_as_json(peer) | {"summary": self._summary(peer)} for peer in self.peers],
             "goals": [asdict(verdict) for verdict in self.verdicts()],
         }
 
@@ -195,3 +195,11 @@ class PeersReport:
             },
             "failures": peer.failures(),
         }
+
+
+def _peer_as_json(peer: PeerResult) -> dict[str, object]:
+    """JSON knows no whole numbers as keys."""
+    rounds = [
+        asdict(each) | {"timed": {str(rate): asdict(t) for rate, t in each.timed.items()}} for each in peer.rounds
+    ]
+    return asdict(peer) | {"rounds": rounds}

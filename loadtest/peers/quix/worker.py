@@ -9,12 +9,18 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any
-
-from quixstreams import Application, State  # type: ignore[import-not-found,unused-ignore]
+from typing import Any, Protocol
 
 LIMIT = 1_000_000
 KEPT = 16
+
+
+class State(Protocol):
+    """Quix Streams' state of one key, as far as the job uses it."""
+
+    def get(self, key: str) -> Any: ...
+
+    def set(self, key: str, value: Any) -> None: ...
 
 
 def decide(request: dict[str, Any], state: State) -> dict[str, Any]:
@@ -47,6 +53,8 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Run until ended."""
+    from quixstreams import Application  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+
     threading.Thread(target=_end_with_parent, daemon=True).start()
     bootstrap, app_id, requests, decisions, _partitions, folder, *commit = sys.argv[1:]
     app = Application(
