@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 
@@ -140,9 +141,10 @@ def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     return lambda message: tuple(getattr(message, name) for name in names)
 
 
-def approval_code(fingerprint: int) -> str:
-    """Six characters for the receipt, the same for every repeat of the request (ISO 8583 data element 38)."""
-    rest, first = divmod(fingerprint, _PAIR_COUNT)
+def approval_code(network_reference: str, fingerprint: int) -> str:
+    """Six characters for the receipt, the same for every repeat of the request (ISO 8583 data element 38), and not the
+    same for another request with equal content: clearings are matched by it."""
+    rest, first = divmod(fingerprint ^ crc32(network_reference.encode()), _PAIR_COUNT)
     rest, second = divmod(rest, _PAIR_COUNT)
     return _PAIRS[first] + _PAIRS[second] + _PAIRS[rest % _PAIR_COUNT]
 

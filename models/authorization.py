@@ -103,7 +103,7 @@ def decide(screened: Screened, score: Opinion, policy: Policy) -> Result:
     )  # fmt: skip
     placed = Hold(
         amount, now, now + life, request.merchant_id, request.mcc, amount, 0, life,
-        list(account.cards).index(request.card_token), request.rrn, approval_code(print_),
+        list(account.cards).index(request.card_token), request.rrn, approval_code(request.network_reference, print_),
     )  # fmt: skip
     return _answer(screened, open_to_buy - amount, None, score, placed)
 
@@ -146,7 +146,7 @@ def decision(
         answer.reason,
         request.amount,
         request.currency,
-        approval_code(answer.fingerprint) if approved else None,
+        approval_code(request.network_reference, answer.fingerprint) if approved else None,
         answer.open_to_buy,
         answer.fraud_score,
         answer.fraud_reasons,

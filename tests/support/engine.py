@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from faust.types import TP
 
-from agents.engine import Decided, Engine, Model
+from agents.engine import Decided, Engine
+from agents.scoring import Model
 from models.authorization import Policy
 from models.messages import Inbound
 from tables import rows
@@ -94,6 +95,6 @@ class Bench:
     def account(self, account_id: str = "acct-1") -> Any:
         return rows.decode(self.rows[0, account_id.encode()])
 
-    def _scan(self, partition: int, after: bytes, limit: int) -> Sequence[tuple[bytes, bytes]]:
+    def _scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         mine = sorted((key, row) for (number, key), row in self.rows.items() if number == partition and key > after)
         return mine[:limit]

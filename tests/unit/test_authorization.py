@@ -33,6 +33,12 @@ def test_an_approval_says_what_is_left(bench: Bench) -> None:
     ]
 
 
+def test_equal_purchases_have_approval_codes_of_their_own(bench: Bench) -> None:
+    bench.one_by_one(say.request("ref-1"), say.request("ref-2"))
+    codes = [decision["approval_code"] for decision in bench.on("authorization-decisions")]
+    assert len(set(codes)) == 2
+
+
 @pytest.mark.parametrize(
     ("reason", "request_"),
     [
