@@ -36,11 +36,11 @@ Progress = Callable[[str, int, int], None]
 class Observer(Protocol):
     """Told of every request of a run, warm-up included; times are nanoseconds from the start of the schedule."""
 
-    def sent(self, k: int, at_ns: int) -> None:
-        """Request `k` was handed over. Called by the sender's thread."""
+    def sent(self, at_ns: int) -> None:
+        """A request was handed over. Called by the sender's thread."""
 
-    def refused(self, k: int, at_ns: int) -> None:
-        """The broker did not take request `k`. Called by the sender's thread."""
+    def refused(self, at_ns: int) -> None:
+        """The broker did not take one. Called by the sender's thread."""
 
     def decided(self, k: int, seen_ns: int) -> None:
         """The first decision of request `k` was seen. Called by the watch's thread."""
@@ -49,9 +49,9 @@ class Observer(Protocol):
 class Blind:
     """An observer that keeps nothing."""
 
-    def sent(self, k: int, at_ns: int) -> None: ...
+    def sent(self, at_ns: int) -> None: ...
 
-    def refused(self, k: int, at_ns: int) -> None: ...
+    def refused(self, at_ns: int) -> None: ...
 
     def decided(self, k: int, seen_ns: int) -> None: ...
 
@@ -196,7 +196,7 @@ class Sender:
             self._watch.forget(reference)
             return False
         at_ns = self._clock.elapsed_ns()
-        self._plan.observer.sent(k, at_ns)
+        self._plan.observer.sent(at_ns)
         if k >= self._plan.schedule.warmup:
             self.lag.append(max(0, at_ns - self._plan.schedule.due_ns(k)) // 1000)
         return True
@@ -225,7 +225,7 @@ class Sender:
         k = self._watch.forget(content["network_reference"])
         if k is None:
             return
-        self._plan.observer.refused(k, self._clock.elapsed_ns())
+        self._plan.observer.refused(self._clock.elapsed_ns())
         if k >= self._plan.schedule.warmup:
             self.refused += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -24,52 +25,67 @@ class Usage:
     rss_bytes: int
 
 
-class UsageMeter:
-    """Context manager that samples one process every `seconds`, from the beginning of the block to its end.
+class Probe:
+    """Looks at one process; without a pid, or once the process is gone, it sees nothing."""
 
-    Without a pid, or once the process is gone, it measures nothing.
-    """
-
-    def __init__(self, pid: int | None, seconds: float = _SAMPLE_SECONDS) -> None:
+    def __init__(self, pid: int | None) -> None:
         self._process = _process(pid)
-        self._seconds = seconds
+
+    def read(self) -> Usage | None:
+        """What the process has used by now."""
+        if self._process is None:
+            return None
+        try:
+            with self._process.oneshot():
+                times, memory = self._process.cpu_times(), self._process.memory_info()
+        except psutil.Error:
+            self._process = None  # it died or is not ours to look at
+            return None
+        return Usage(time.monotonic_ns(), float(times.user + times.system), int(memory.rss))
+
+
+class UsageMeter:
+    """Context manager that samples one process, from the beginning of the block to its end."""
+
+    def __init__(self, pid: int | None) -> None:
+        self._probe = Probe(pid)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="usage-meter", daemon=True)
-        self.samples: list[Usage] = []
+        self._samples: list[Usage] = []
 
     def __enter__(self) -> Self:
-        if self._process:
-            self._thread.start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._thread.join()
 
     def result(self) -> WorkerUsage | None:
         """None when there was nothing to measure."""
-        if not self.samples:
-            return None
-        first, last = self.samples[0], self.samples[-1]
-        cpu_seconds = last.cpu_seconds - first.cpu_seconds
-        seconds = (last.at_ns - first.at_ns) / 1e9
-        percent = 100 * cpu_seconds / seconds if seconds else 0.0
-        most = max(sample.rss_bytes for sample in self.samples)
-        return WorkerUsage(round(cpu_seconds, 2), round(percent, 1), round(most / 1e6, 1))
+        return used(self._samples)
 
     def _sample(self) -> None:
-        assert self._process is not None  # noqa: S101  (the thread is only started with a process)
-        try:
-            self.samples.append(_usage(self._process))
-            stop = False
-            while not stop:
-                stop = self._stopping.wait(self._seconds)
-                self.samples.append(_usage(self._process))
-        except psutil.Error:
-            return  # it died or is not ours to look at: the last sample stands
+        stop = False
+        while sample := self._probe.read():
+            self._samples.append(sample)
+            if stop:
+                return
+            stop = self._stopping.wait(_SAMPLE_SECONDS)
+
+
+def used(samples: Sequence[Usage]) -> WorkerUsage | None:
+    """What was consumed between the first sample and the last; None without samples."""
+    if not samples:
+        return None
+    first, last = samples[0], samples[-1]
+    cpu_seconds = last.cpu_seconds - first.cpu_seconds
+    seconds = (last.at_ns - first.at_ns) / 1e9
+    percent = 100 * cpu_seconds / seconds if seconds else 0.0
+    most = max(sample.rss_bytes for sample in samples)
+    return WorkerUsage(round(cpu_seconds, 2), round(percent, 1), round(most / 1e6, 1))
 
 
 def _process(pid: int | None) -> psutil.Process | None:
@@ -77,9 +93,3 @@ def _process(pid: int | None) -> psutil.Process | None:
         return psutil.Process(pid) if pid is not None else None
     except psutil.Error:
         return None
-
-
-def _usage(process: psutil.Process) -> Usage:
-    with process.oneshot():
-        times = process.cpu_times()
-        return Usage(time.monotonic_ns(), float(times.user + times.system), int(process.memory_info().rss))
