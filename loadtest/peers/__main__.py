@@ -64,6 +64,7 @@ def show(report: PeersReport, console: Console, write_json: Path | None, write_p
     console.print(page.table(report))
     for line in page.goals(report):
         console.print(line, highlight=False, markup=False)
+    console.print(page.disturbance(report), style="yellow", highlight=False)
     for peer in report.peers:
         for failure in peer.failures():
             console.print(f"{peer.name}: {failure}", style="yellow", highlight=False, markup=False)

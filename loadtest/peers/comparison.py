@@ -34,6 +34,9 @@ from loadtest.schedule import Schedule
 
 READY_S: Final = 90.0
 ALL_DECIDED_S: Final = 30.0
+BUSY_SAMPLE_S: Final = 1.0
+"""How long to look, before each round, at what else the machine is doing."""
+
 FLOOD_RECORDS: Final = 200_000
 """Prepared for the flood, which goes round and round them: about 50 MB."""
 
@@ -93,7 +96,9 @@ def compare(options: Options, on_progress: OnProgress) -> PeersReport:
     launches = _set_up(peers, results, Toolbox(options.home / "cache", options.fetch_jars, on_progress))
     on_progress("preparing the requests")
     load = _Load.prepared(options)
+    busy = []
     for number in range(1, options.rounds + 1):
+        busy.append(psutil.cpu_percent(BUSY_SAMPLE_S))
         for peer, launch in _rotated(launches, number - 1):
             on_progress(f"round {number} of {options.rounds}: {peer.title}")
             results[peer.name].rounds.append(_play(peer, launch, number, load, options, on_progress))
@@ -103,6 +108,7 @@ def compare(options: Options, on_progress: OnProgress) -> PeersReport:
         machine=_machine() | ({"broker": options.broker} if options.broker else {}),
         plan=_plan(options),
         rates=options.rates,
+        busy_percent=busy,
         peers=list(results.values()),
     )
 

@@ -53,6 +53,14 @@ def goals(report: PeersReport) -> list[str]:
     return [f"{_met(verdict)}: {verdict.goal} (ratio {_plain(verdict.ratio, 2)})" for verdict in report.verdicts()]
 
 
+def disturbance(report: PeersReport) -> str:
+    """A warning if the machine was doing other work, else nothing."""
+    if not report.disturbed():
+        return ""
+    percent = " and ".join(f"{percent:.0f} %" for percent in report.busy_percent)
+    return f"The machine was busy with other work before the rounds ({percent}): do not rely on these figures."
+
+
 def markdown(report: PeersReport) -> str:
     """docs/peers.md, whole."""
     parts = [
@@ -60,6 +68,7 @@ def markdown(report: PeersReport) -> str:
         "The same minimal authorisation job in other stream processors and on this engine, in one run on one machine. "
         "This page is written by the run; figures of another machine differ, ratios less so.",
         _command(report),
+        *([f"**{warning}**"] if (warning := disturbance(report)) else []),
         "## Result",
         _markdown_table(_columns(report), [_cells(report, peer) for peer in report.peers]),
         "Median of the rounds, in brackets lowest to highest; latencies in milliseconds, p50 / p99; rates in decisions "
@@ -174,6 +183,7 @@ def _number(figure: float | None, decimals: int) -> str:
 def _machine(report: PeersReport) -> str:
     facts = [f"- {name}: {value}" for name, value in report.machine.items()]
     facts += [f"- {peer.name}: {peer.versions}" for peer in report.peers]
+    facts.append("- busy before the rounds: " + ", ".join(f"{percent:.0f} %" for percent in report.busy_percent))
     plan = ", ".join(f"{name} {_value(value)}" for name, value in report.plan.items() if value != ())
     return "\n".join([*facts, f"- plan: {plan}"])
 

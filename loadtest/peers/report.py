@@ -131,6 +131,10 @@ GOALS: Final = (
 )
 
 
+BUSY_PERCENT: Final = 20.0
+"""A machine that is busier than this before a round gives figures not to be relied on."""
+
+
 @dataclass(slots=True)
 class PeersReport:
     """One run. Figures of latency are milliseconds, rates are decisions per second."""
@@ -140,7 +144,12 @@ class PeersReport:
     machine: Mapping[str, str]
     plan: Mapping[str, object]
     rates: Sequence[int]
+    busy_percent: Sequence[float]  # of all cores, before each round: what others were doing
     peers: list[PeerResult]
+
+    def disturbed(self) -> bool:
+        """Whether something else was using the machine."""
+        return max(self.busy_percent, default=0.0) > BUSY_PERCENT
 
     def peer(self, name: str) -> PeerResult | None:
         return next((peer for peer in self.peers if peer.name == name), None)
@@ -178,6 +187,7 @@ class PeersReport:
             "began": self.began,
             "machine": dict(self.machine),
             "plan": dict(self.plan),
+            "busy_percent": list(self.busy_percent),
             "peers": [_peer_as_json(peer) | {"summary": self._summary(peer)} for peer in self.peers],
             "goals": [asdict(verdict) for verdict in self.verdicts()],
         }

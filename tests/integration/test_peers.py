@@ -27,7 +27,7 @@ PATIENCE_S = 60
 def test_two_peers_decide_every_request_once(kafka: str, tmp_path: Path) -> None:
     """The bare loop and ours, for a second each at a low rate."""
     options = Options(
-        bootstrap=kafka, home=tmp_path, rates=(50,), seconds=1.0, warmup=0.5, capacity_seconds=1.0, settle=1.0,
+        bootstrap=kafka, home=tmp_path, rates=(50,), seconds=1.0, warmup=0.5, capacity_seconds=1.0, settle=0.0,
         rounds=1, accounts=100, partitions=PARTITIONS, peers=("bare-loop", "ours"), command="the test",
     )  # fmt: skip
     report = compare(options, print)

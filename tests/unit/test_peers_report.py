@@ -32,7 +32,9 @@ def _peer(name: str, *rounds: Round, exactly_once: bool = True) -> PeerResult:
 
 def _report(*peers: PeerResult) -> PeersReport:
     plan = {"settle": 6.0, "capacity_seconds": 8.0, "seconds": 10.0, "warmup": 2.0, "rounds": 3, "peers": ()}
-    return PeersReport("otb loadtest peers", "2030-01-01T00:00:00+00:00", {"cores": "2"}, plan, (1000,), list(peers))
+    return PeersReport(
+        "otb loadtest peers", "2030-01-01T00:00:00+00:00", {"cores": "2"}, plan, (1000,), [3.0, 4.0], list(peers)
+    )
 
 
 def test_a_spread_is_median_and_range_of_what_is_known() -> None:
@@ -94,6 +96,13 @@ def test_the_json_has_every_round_and_the_verdicts() -> None:
     assert content["peers"][1]["rounds"][0]["timed"]["1000"]["latency_ms"]["p99"] == 5
     assert content["peers"][0]["summary"]["ours_over_it"]["rate"]["median"] == 0.9
     assert [goal["met"] for goal in content["goals"]] == [None, None, None, None, True]
+
+
+def test_a_busy_machine_is_warned_of() -> None:
+    report = _report(_peer("ours", _round(1, 100, 5)))
+    assert "do not rely" not in page.markdown(report)
+    report.busy_percent = [5.0, 60.0]
+    assert "before the rounds (5 % and 60 %): do not rely on these figures" in page.markdown(report)
 
 
 def test_the_page_says_why_a_peer_is_missing_and_what_was_above_its_rate() -> None:
