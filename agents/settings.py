@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -67,3 +67,22 @@ class Settings(BaseSettings):
     sink_max_batch: Annotated[
         int, Field(ge=1, le=100_000, description="most journal entries in one Postgres transaction")
     ] = 5000
+
+    gateway_host: Annotated[str, Field(description="address on which the gateway takes ISO 8583 connections")] = (
+        "127.0.0.1"
+    )
+    gateway_port: Annotated[Port, Field(description="0: any free port, printed at the start")] = 0
+    gateway_length: Annotated[
+        Literal["binary-2", "binary-4", "ascii-4"],
+        Field(description="how the length in front of a message is written: `binary-2`, `binary-4` or `ascii-4`"),
+    ] = "binary-2"
+    gateway_cards: Annotated[
+        Path | None, Field(description="file (.json or .csv) of card numbers, their accounts and card tokens")
+    ] = None
+    gateway_deadline_ms: Annotated[
+        int, Field(ge=50, le=60_000, description="a request without a decision is answered with 91 after this")
+    ] = 2000
+    gateway_max_in_flight: Annotated[
+        int, Field(ge=1, le=10_000, description="most requests of one connection that wait for their answer")
+    ] = 256
+    gateway_metrics_port: Annotated[Port, Field(description="0: any free port, printed at the start")] = 0
