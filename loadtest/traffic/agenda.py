@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
+from itertools import count
 from random import Random
 from typing import Any, Final
 
@@ -28,22 +29,16 @@ class Agenda:
         self._rng = rng
         self._files_twice = files_twice
         self._heap: list[tuple[int, int, Act | None, Any]] = []
-        self._count = 0
-
-    def number(self) -> int:
-        """A number that was not given before."""
-        self._count += 1
-        return self._count
+        self.number: Callable[[], int] = count(1).__next__
+        """Gives a number that was not given before."""
 
     def plan(self, at: int, act: Act, subject: object = None) -> None:
         """Call `act(at, subject)` at that time."""
-        self._count += 1
-        heappush(self._heap, (at, self._count, act, subject))
+        heappush(self._heap, (at, self.number(), act, subject))
 
     def say(self, at: int, item: Labelled) -> None:
         """Say `item` at that time."""
-        self._count += 1
-        heappush(self._heap, (at, self._count, None, item))
+        heappush(self._heap, (at, self.number(), None, item))
 
     def play(self) -> Iterator[Labelled]:
         """What is said, for as long as something is planned."""

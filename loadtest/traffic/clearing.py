@@ -29,6 +29,8 @@ _OWED: Final[dict[Stage, int]] = {
     "chargeback": -1, "representment": 1, "pre-arbitration": -1, "arbitration-won": 0, "arbitration-lost": 1,
 }  # fmt: skip
 
+_SOONEST_MS: Final = 2 * HOUR_MS
+_SPREAD_MS: Final = 46 * HOUR_MS
 _UNUSUAL: Final = shares.UNREFERENCED + shares.LATE
 
 
@@ -112,7 +114,7 @@ class Clearing:
         random, origin = self._rng.random, truth.message
         if TYPE_CHECKING:
             assert isinstance(origin, AuthorizationRequest | AuthorizationAdvice)
-        when = after + 2 * HOUR_MS + int(random() * 46 * HOUR_MS)
+        when = after + _SOONEST_MS + int(random() * _SPREAD_MS)
         purchase = _Purchase(
             account, merchant, origin.network_reference, origin.rrn, amount, origin.card_present, truth.fraud,
             truth.pattern,
@@ -164,7 +166,9 @@ class Clearing:
 
     def _post(self, at: int, purchase: _Purchase) -> Labelled:
         message = self._write(at, purchase, purchase.amount, purchase.reference)
-        self._aftermath(at, purchase)
+        draw = self._rng.random()
+        if draw < shares.RETURNED_ONLINE or draw > 1 - shares.FRAUD_CHARGED_BACK:
+            self._aftermath(at, purchase, draw)
         return Labelled(message, purchase.fraud, purchase.pattern)
 
     def _post_part(self, at: int, part: _Part) -> Labelled:
@@ -174,7 +178,7 @@ class Clearing:
         if not part.names_rrn:
             message.rrn = None
         if part.final and part.reference is None:
-            self._aftermath(at, purchase)
+            self._aftermath(at, purchase, self._rng.random())
         return Labelled(message, purchase.fraud, purchase.pattern)
 
     def _write(self, at: int, purchase: _Purchase, amount: int, reference: str) -> Presentment:
@@ -199,13 +203,12 @@ class Clearing:
         purchase.amount = max(purchase.amount * conversion // rate, 1)
         purchase.abroad = _Abroad(request.amount, request.merchant_amount, request.merchant_currency, rate, conversion)
 
-    def _aftermath(self, at: int, purchase: _Purchase) -> None:
-        """After the last presentment that names its purchase."""
-        draw = self._rng.random()
-        if draw > 1 - (shares.FRAUD_CHARGED_BACK if purchase.fraud else shares.CHARGED_BACK):
-            self._start_dispute(at, purchase)
-        elif draw < shares.RETURNED_ONLINE and draw < _returned(purchase):
+    def _aftermath(self, at: int, purchase: _Purchase, draw: float) -> None:
+        """After the last presentment that names its purchase: `draw`, uniform from 0 to 1, says what comes of it."""
+        if draw < _returned(purchase):
             self._start_refund(at, purchase)
+        elif draw > 1 - (shares.FRAUD_CHARGED_BACK if purchase.fraud else shares.CHARGED_BACK):
+            self._start_dispute(at, purchase)
 
     def _reference(self) -> str:
         """A reference that names no authorisation."""

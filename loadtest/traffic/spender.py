@@ -14,11 +14,13 @@ class Spender:
     """A cardholder's changing state."""
 
     __slots__ = (
-        "activity", "away", "away_until", "blocked_until", "limit", "lost", "owed", "pause", "person", "presented",
+        "activity", "away", "away_until", "blocked_until", "limit", "lost", "offset_ms", "owed", "pause",
+        "person", "presented",
     )  # fmt: skip
 
-    def __init__(self, person: Cardholder, activity: float, pause: float) -> None:
+    def __init__(self, person: Cardholder, offset_ms: int, activity: float, pause: float) -> None:
         self.person = person
+        self.offset_ms = offset_ms  # local time minus UTC
         self.activity = activity  # weeks of activity at the next purchase
         self.pause = pause  # weeks of activity between two purchases, on average
         self.away = ""

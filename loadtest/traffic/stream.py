@@ -6,8 +6,8 @@ own business (`servicing.py`), fraud its campaigns (`fraud.py`). One agenda hold
 happens stands in `shares.py`. The generator sees no decisions: it keeps its own idea of what each account owes and
 presents what it believes approved.
 
-What the traffic does wrong, on purpose: requests of unknown cards and accounts, with an old expiry, on expired cards and
-blocked accounts; messages sent twice; reversals that overtake their request; presentments without the network's
+What the traffic does wrong, on purpose: requests of unknown cards and accounts, with an old expiry, on expired cards
+and blocked accounts; messages sent twice; reversals that overtake their request; presentments without the network's
 reference, after a decline or long after the hold ended; a linked refund sent twice, or beside a chargeback.
 """
 
@@ -92,6 +92,7 @@ class _Stream:
     def __init__(self, traffic: Traffic) -> None:
         plan = traffic.plan
         self._rng = rng = Random(f"stream/{plan.seed}")  # noqa: S311 (a simulation, to be repeated)
+        self._thieves = Random(f"thieves/{plan.seed}")  # noqa: S311 (their own: campaigns stay when other traffic changes)
         self._run = plan.run
         self._world = traffic.world
         self._people = traffic.people
@@ -115,35 +116,32 @@ class _Stream:
         self._start(plan)
 
     def _open(self, person: Cardholder, start_ms: int) -> Spender:
-        local = start_ms + UTC_OFFSET_HOURS[person.home] * HOUR_MS
-        account = Spender(person, self._rhythm.activity_at(local), 1 / (self._weekly * person.activity))
-        self._pause(account)
-        return account
-
-    def _pause(self, account: Spender) -> None:
-        """Until the next purchase of a Poisson process."""
-        account.activity -= log(1.0 - self._rng.random()) * account.pause
+        offset_ms = UTC_OFFSET_HOURS[person.home] * HOUR_MS
+        activity = self._rhythm.activity_at(start_ms + offset_ms)
+        return Spender(person, offset_ms, activity, 1 / (self._weekly * person.activity))
 
     def _start(self, plan: Plan) -> None:
         for account in self._accounts:
-            self._agenda.plan(max(self._due(account), plan.start_ms), self._regular, account)
+            self._plan_next(plan.start_ms, account)
         Servicing(self._rng, self._agenda, plan, self._accounts).start(plan.start_ms)
         for pattern in PATTERNS:
-            first = plan.start_ms + int(self._rng.uniform(0, self._campaign_gap[pattern]))
+            first = plan.start_ms + int(self._thieves.uniform(0, self._campaign_gap[pattern]))
             self._agenda.plan(first, self._campaign, pattern)
 
     def play(self) -> Iterator[Labelled]:
         return self._agenda.play()
 
-    def _due(self, account: Spender) -> int:
-        return self._rhythm.time_at(account.activity) - UTC_OFFSET_HOURS[account.person.home] * HOUR_MS
-
     # -- purchases ---------------------------------------------------------------------------------------------------
 
     def _regular(self, at: int, account: Spender) -> Labelled | None:
-        self._pause(account)
-        self._agenda.plan(max(self._due(account), at + 1), self._regular, account)
+        self._plan_next(at + 1, account)
         return self._purchase(at, account)
+
+    def _plan_next(self, earliest: int, account: Spender) -> None:
+        """The next purchase of a Poisson process that is even in activity."""
+        account.activity -= log(1.0 - self._rng.random()) * account.pause
+        due = self._rhythm.time_at(account.activity) - account.offset_ms
+        self._agenda.plan(due if due > earliest else earliest, self._regular, account)
 
     def _purchase(self, at: int, account: Spender) -> Labelled | None:
         rng, person, random = self._rng, account.person, self._rng.random
@@ -241,7 +239,7 @@ class _Stream:
     # -- fraud -------------------------------------------------------------------------------------------------------
 
     def _campaign(self, at: int, pattern: str) -> None:
-        rng = self._rng
+        rng = self._thieves
         self._agenda.plan(at + int(self._campaign_gap[pattern] * rng.uniform(0.5, 1.5)), self._campaign, pattern)
         for charge in campaign(pattern, at, rng, self._world, self._victims):
             self._agenda.plan(charge.at, self._charge, charge)

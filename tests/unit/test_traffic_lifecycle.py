@@ -26,7 +26,6 @@ from models.messages import (
     ControlsSet,
     CreditLimitChanged,
     DisputeEvent,
-    PaymentReceived,
     Presentment,
     Refund,
     Reversal,
@@ -123,7 +122,7 @@ def test_time_never_goes_back_but_for_what_is_repeated_or_overtaken(played: list
     assert times[0] >= traffic.plan.start_ms
 
 
-def test_every_kind_of_message_is_repeated_exactly(played: list[Labelled]) -> None:
+def test_messages_of_every_kind_are_repeated_exactly(played: list[Labelled]) -> None:
     sent: dict[int, Labelled] = {}
     repeated: Counter[type] = Counter()
     delays: dict[type, int] = defaultdict(int)
@@ -137,8 +136,9 @@ def test_every_kind_of_message_is_repeated_exactly(played: list[Labelled]) -> No
         else:
             sent[id(item.message)] = item
     assert sum(repeated.values()) / len(played) == pytest.approx(shares.REPEATED, rel=0.15)
-    assert set(repeated) >= {AuthorizationRequest, AuthorizationIncrement, AuthorizationAdvice, Reversal, Presentment,
-                             Refund, PaymentReceived, CreditLimitChanged}  # fmt: skip
+    sizes = Counter(type(item.message) for item in played)
+    assert set(repeated) >= {kind for kind, size in sizes.items() if size * shares.REPEATED > 6}
+    assert len(repeated) >= 6
     assert delays[AuthorizationRequest] < 60_000
     assert delays[Presentment] > 12 * HOUR_MS, "a file comes twice"
 
@@ -206,6 +206,7 @@ def test_money_of_another_country_converts(traffic: Traffic, requests: dict[str,
         assert request.merchant_currency != "USD"
         if request.amount < 500:
             continue
+        assert request.merchant_currency is not None
         assert request.merchant_amount is not None
         assert request.conversion_rate is not None
         theirs = request.merchant_amount / 10 ** exponent(request.merchant_currency)
@@ -433,8 +434,8 @@ def test_dispute_chains_are_rare_and_in_order(firsts: list[Labelled]) -> None:
 
 
 def test_statuses_move_legally(traffic: Traffic, firsts: list[Labelled]) -> None:
-    accounts = defaultdict(lambda: AccountStatus.ACTIVE)
-    cards = defaultdict(lambda: CardStatus.ACTIVE)
+    accounts: dict[str, AccountStatus] = defaultdict(lambda: AccountStatus.ACTIVE)
+    cards: dict[str, CardStatus] = defaultdict(lambda: CardStatus.ACTIVE)
     seen: Counter[str] = Counter()
     for item in firsts:
         message = item.message
