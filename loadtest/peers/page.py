@@ -15,12 +15,12 @@ _HOW = """\
   goes to a changelog topic and the decision to a decisions topic. JSON everywhere, keyed by account id.
 - **One peer at a time**, each as one process beside the same broker, with topics, consumer group and folder of its own
   in every round. Rounds are interleaved, and each starts with another peer.
-- **Highest rate**: the broker's input is kept about a second ahead of the peer. After at least {settle} s of that, and
-  when its rate no longer grows, the decisions of the next {capacity_seconds} s are counted, by the time at which the
-  broker appended them.
+- **Highest rate**: the input is kept about a second ahead of the peer. After at least {settle:g} s of that, and when its
+  rate no longer grows, the decisions of the next {capacity_seconds:g} s are counted, by the time at which the broker
+  appended them.
 - **Latency**: open loop. Requests are due at fixed instants whatever the peer does; a latency counts from that instant
-  to the moment a read-committed consumer on the same machine sees the decision. {seconds} s for each rate, after
-  {warmup} s of the same. A rate above a peer's highest is left out: only a growing queue would be seen.
+  to the moment a read-committed consumer on the same machine sees the decision. {seconds:g} s for each rate, after
+  {warmup:g} s of the same. A rate above a peer's highest is left out: only a growing queue would be seen.
 - **Audit**: after each round both topics are read whole (read committed) and compared with the job's own rules: every
   request decided, once, and rightly; one record in a hundred is a repeat.
 - **Ratios** are ours over theirs within a round; the table has their median over the rounds.
@@ -71,8 +71,8 @@ def markdown(report: PeersReport) -> str:
         *([f"**{warning}**"] if (warning := disturbance(report)) else []),
         "## Result",
         _markdown_table(_columns(report), [_cells(report, peer) for peer in report.peers]),
-        "Median of the rounds, in brackets lowest to highest; latencies in milliseconds, p50 / p99; rates in decisions "
-        "per second. “Ours over it” above 1 is more than the peer has: good for a rate, bad for a latency.",
+        "Median of the rounds, in brackets lowest to highest (of p99); latencies in milliseconds; rates in decisions per "
+        "second. “Ours over it” above 1 is more than the peer has: good for a rate, bad for a latency.",
         "## Goals",
         _markdown_table(
             ["goal", "ratio", "met"],
@@ -116,7 +116,14 @@ def _latency(peer: PeerResult, rate: int) -> str:
     if p50 is None or p99 is None:
         highest = peer.rate()
         return "above its rate" if highest and highest.median < rate * 1.05 else NOTHING
-    return f"{p50.median:.3g} / {_plain(p99, 1)}"
+    return f"{_ms(p50.median)} / {_ms(p99.median)}" + (
+        f" ({_ms(p99.lowest)} to {_ms(p99.highest)})" if p99.rounds > 1 else ""
+    )
+
+
+def _ms(figure: float) -> str:
+    """Milliseconds, with no more digits than mean something."""
+    return f"{figure:,.1f}" if figure < 100 else f"{figure:,.0f}"
 
 
 def _plain(spread: Spread | None, decimals: int) -> str:
@@ -141,11 +148,15 @@ def _audit(report: PeersReport) -> str:
     for peer in report.peers:
         audits = [each.audit for each in peer.rounds if each.audit]
         requests = sum(audit.requests for audit in audits)
-        clean = f"{requests:,} requests in {len(audits)} rounds, "
+        clean = f"{requests:,} requests in {_rounds_in_words(len(audits))}, "
         clean += "each decided once and rightly" if all(audit.clean for audit in audits) else "not all clean"
         lines.append(f"- {peer.title}: {clean if audits else 'nothing to audit'}")
         lines += [f"  - {failure}" for failure in peer.failures()]
     return "\n".join(lines)
+
+
+def _rounds_in_words(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"
 
 
 def _rounds(report: PeersReport) -> str:
@@ -162,7 +173,7 @@ def _rounds(report: PeersReport) -> str:
                     _number(capacity.cpu_percent if capacity else None, 0),
                     _number(capacity.rss_mb if capacity else None, 0),
                     *[
-                        " / ".join(f"{each.latency_ms[name]:g}" for name in ("p50", "p99", "p99_9", "max"))
+                        " / ".join(_ms(each.latency_ms[name]) for name in ("p50", "p99", "p99_9", "max"))
                         if each
                         else NOTHING
                         for each in timed
@@ -189,7 +200,9 @@ def _machine(report: PeersReport) -> str:
 
 
 def _value(value: object) -> str:
-    return " and ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return " and ".join(map(_value, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

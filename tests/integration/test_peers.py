@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from agents.settings import Settings
+from deploy.embedded.jars import obtain, parse_lock
 from loadtest import clients
 from loadtest.peers import job
 from loadtest.peers.audit import Audit, audit
@@ -44,6 +46,23 @@ def test_two_peers_decide_every_request_once(kafka: str, tmp_path: Path) -> None
         assert 0 < timed.latency_ms["p50"] <= timed.latency_ms["max"]
     assert report.rate_ratio("bare-loop") is not None
     assert not [topic for topic in _topics(kafka) if "bare-loop-1" in topic or "ours-1" in topic]
+
+
+def test_kafka_streams_is_compiled_and_decides_alike(kafka: str) -> None:
+    """The jars are fetched and the source compiled once; every answer is what the rules in Python give."""
+
+    def fetch(lock: str, folder: Path, on_progress: Callable[[str], None]) -> Sequence[Path]:
+        return obtain(parse_lock(lock), folder, on_progress)
+
+    options = Options(
+        bootstrap=kafka, home=Settings().home, rates=(), capacity_seconds=1.0, settle=0.0, rounds=1, accounts=100,
+        partitions=PARTITIONS, peers=("streams-eos-10ms",), fetch_jars=fetch,
+    )  # fmt: skip
+    (peer,) = compare(options, print).peers
+    assert peer.failures() == []
+    assert peer.rounds[0].audit is not None
+    assert peer.rounds[0].audit.clean
+    assert peer.rounds[0].audit.requests > PARTITIONS
 
 
 def _topics(kafka: str) -> list[str]:

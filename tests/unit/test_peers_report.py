@@ -112,7 +112,7 @@ def test_the_page_says_why_a_peer_is_missing_and_what_was_above_its_rate() -> No
     text = page.markdown(report)
     assert "| the peer quix | not set up: its environment could not be made: no network |" in text
     assert "| the peer faust | exactly once | above its rate | 900 |" in text
-    assert "| the peer ours | exactly once | 2 / 8.0 | 30,000 |" in text
+    assert "| the peer ours | exactly once | 2.0 / 8.0 | 30,000 |" in text
     assert "otb loadtest peers" in text
     assert "- cores: 2" in text
     assert [column.header for column in page.table(report).columns][:2] == ["peer", "guarantee"]
