@@ -15,9 +15,8 @@ _HOW = """\
   goes to a changelog topic and the decision to a decisions topic. JSON everywhere, keyed by account id.
 - **One peer at a time**, each as one process beside the same broker, with topics, consumer group and folder of its own
   in every round. Rounds are interleaved, and each starts with another peer.
-- **Highest rate**: the input is kept about a second ahead of the peer. After at least {settle:g} s of that, and when its
-  rate no longer grows, the decisions of the next {capacity_seconds:g} s are counted, by the time at which the broker
-  appended them.
+- **Highest rate**: the input is kept about a second ahead of the peer. After at least {settle:g} s of that, once the
+  rate no longer grows, the decisions of the next {capacity_seconds:g} s are counted, by the broker's timestamps.
 - **Latency**: open loop. Requests are due at fixed instants whatever the peer does; a latency counts from that instant
   to the moment a read-committed consumer on the same machine sees the decision. {seconds:g} s for each rate, after
   {warmup:g} s of the same. A rate above a peer's highest is left out: only a growing queue would be seen.
@@ -71,7 +70,7 @@ def markdown(report: PeersReport) -> str:
         *([f"**{warning}**"] if (warning := disturbance(report)) else []),
         "## Result",
         _markdown_table(_columns(report), [_cells(report, peer) for peer in report.peers]),
-        "Median of the rounds, in brackets lowest to highest (of p99); latencies in milliseconds; rates in decisions per "
+        "Median of the rounds, in brackets lowest to highest (of p99); latencies in milliseconds, rates in decisions a "
         "second. “Ours over it” above 1 is more than the peer has: good for a rate, bad for a latency.",
         "## Goals",
         _markdown_table(
