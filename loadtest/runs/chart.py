@@ -50,7 +50,7 @@ def line_chart(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> str:
     points = [(px, py) for line in lines for px, py in line.points if py is not None and (py > 0 or not y.logarithmic)]
     if not points:
         return f'<p class="none">{escape(title)}: nothing was measured.</p>'
-    across = _scale(x, [px for px, _ in points], _LEFT, _WIDTH - _RIGHT)
+    across = _scale(x, [px for px, _ in points], _LEFT, _WIDTH - _RIGHT, rounded=False)
     up = _scale(y, [py for _, py in points] + ([] if y.logarithmic else [0.0]), _HEIGHT - _BOTTOM, _TOP)
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">',
@@ -68,7 +68,7 @@ class _Scale:
     ticks: Sequence[tuple[float, str]]
 
 
-def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> _Scale:
+def _scale(axis: Axis, values: Sequence[float], start: float, end: float, *, rounded: bool = True) -> _Scale:
     low, high = min(values), max(values)
     if axis.logarithmic:
         low, high = _decades(low, high) if not axis.ticks else (low, high)
@@ -76,8 +76,11 @@ def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> _Sc
         ticks = [tick for tick in axis.ticks if low <= tick[0] <= high] or _log_ticks(low, high)
         return _Scale(lambda value: start + (end - start) * (log10(value) - bottom) / span, ticks)
     step = _round_step(max(high - low, 1e-9))
-    low, high = floor(low / step) * step, max(ceil(high / step) * step, floor(low / step) * step + step)
-    ticks = [(low + n * step, number(low + n * step)) for n in range(round((high - low) / step) + 1)]
+    bottom = floor(low / step) * step
+    top = max(ceil(high / step) * step, bottom + step)
+    low, high = (bottom, top) if rounded or high <= low else (min(low, 0.0), high)
+    ticks = [(bottom + n * step, number(bottom + n * step)) for n in range(round((top - bottom) / step) + 1)]
+    ticks = [tick for tick in ticks if low <= tick[0] <= high]
     return _Scale(lambda value: start + (end - start) * (value - low) / (high - low), ticks)
 
 

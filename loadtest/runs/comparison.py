@@ -80,7 +80,7 @@ def compare(before: Sequence[LoadReport], after: Sequence[LoadReport], seed: int
     lines.append(Line("mean latency", "ms", False, resampling.mean_change(a, b, seed)))
     lines.append(Line("throughput", "/s", True, _series(before, after, _decided, seed)))
     lines.append(Line("worker CPU", "%", False, _series(before, after, _cpu, seed)))
-    lines.append(Line("worker memory", "MB", False, _series(before, after, _memory, seed)))
+    lines.append(Line("worker memory", "MB", None, _series(before, after, _memory, seed)))
     return Comparison(tuple(lines), tuple(_notes(before, after)), seed, (len(before), len(after)))
 
 

@@ -109,7 +109,7 @@ def conduct(target: Target, test: LoadTest, view: View) -> LoadReport:
         with gauges:
             start_ns = crew.start()
             finished = crew.finish(lambda: view.show(_moment(profile, start_ns, crew, gauges)))
-    return assemble(test, began, start_ns, finished, gauges)
+    return assemble(test, began, start_ns, finished, gauges.readings, gauges.dead_letters)
 
 
 def jobs(bootstrap: str, test: LoadTest, run_id: str, now_ms: int) -> list[Job]:
@@ -134,25 +134,30 @@ def jobs(bootstrap: str, test: LoadTest, run_id: str, now_ms: int) -> list[Job]:
 
 
 def assemble(
-    test: LoadTest, began: datetime, start_ns: int, finished: Sequence[Finished], gauges: Gauges
+    test: LoadTest,
+    began: datetime,
+    start_ns: int,
+    finished: Sequence[Finished],
+    readings: Sequence[Reading],
+    dead_letters: Counter[str],
 ) -> LoadReport:
     """The report of a run that is over; histograms of all generators are added, never averaged."""
     profile = test.profile
     rows = series.rows([each.counts for each in finished])
     whole = merged(row.latencies for row in rows)
-    samples = _samples(gauges.readings, start_ns + profile.measured_from_ns, start_ns + profile.length_ns)
+    samples = _samples(readings, start_ns + profile.measured_from_ns, start_ns + profile.length_ns)
     return LoadReport(
         version=VERSION,
         began=f"{began:%Y-%m-%d %H:%M:%S} UTC",
         setup=_setup(test),
         machine=machine.facts(),
-        result=_result(test, finished, whole, gauges.readings),
+        result=_result(test, finished, whole, readings),
         refused=sum(sum(each.counts.refused) for each in finished),
         curve=percentiles.curve(whole),
         stages=_stages(profile, rows),
         intervals=[_interval(profile, number, row) for number, row in enumerate(rows)],
         samples=samples,
-        dead_letters=dict(gauges.dead_letters.most_common()),
+        dead_letters=dict(dead_letters.most_common()),
         drift=drift([row.latencies for row in rows], samples, test.seed) if profile.name == "soak" else None,
     )
 

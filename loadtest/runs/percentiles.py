@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest.latency import Latencies
+from loadtest.latency import Latencies, three_figures
 
 NAMED: Final = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99_9": 99.9, "p99_99": 99.99}
 """Name in a report -> percentile, 0 to 100."""
@@ -25,6 +25,11 @@ def rank(percentile: float, total: int) -> int:
     return max(1, int(percentile * total / 100 + 0.5))
 
 
+def above(percentile: float, total: int) -> float:
+    """How many of `total` samples lie above a percentile, fractions included."""
+    return round((100 - percentile) * total / 100, 6)  # 100 - 99.9 is a little less than 0.1
+
+
 def of_buckets(
     edges_us: NDArray[np.int64], counts: NDArray[np.int64], percentiles: Sequence[float], max_ms: float
 ) -> list[float]:
@@ -35,18 +40,18 @@ def of_buckets(
         return [0.0] * len(percentiles)
     ranks = [rank(percentile, total) for percentile in percentiles]
     found = edges_us[np.searchsorted(running, ranks)] / 1000
-    return [float(f"{min(float(value), max_ms):.3g}") for value in found]
+    return [three_figures(min(float(value), max_ms)) for value in found]
 
 
 def summary(latencies: Latencies) -> dict[str, float]:
     """`p50 p90 p99 p99_9 p99_99 max` in milliseconds."""
     values = of_buckets(*latencies.buckets(), list(NAMED.values()), latencies.max_ms)
-    return dict(zip(NAMED, values, strict=True)) | {"max": latencies.max_ms}
+    return dict(zip(NAMED, values, strict=True)) | {"max": three_figures(latencies.max_ms)}
 
 
 def curve(latencies: Latencies) -> list[tuple[float, float]]:
     """(percentile, milliseconds) as far as there are samples to tell one percentile from the next."""
     total = len(latencies)
-    known = [percentile for percentile in CURVE if (100 - percentile) * total >= 100 or percentile == 100]
+    known = [percentile for percentile in CURVE if above(percentile, total) >= 1 or percentile == 100]
     values = of_buckets(*latencies.buckets(), known, latencies.max_ms)
     return list(zip(known, values, strict=True)) if total else []

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtest.latency import Latencies
-from loadtest.runs.percentiles import rank
+from loadtest.runs.percentiles import above, rank
 
 REPLICATES: Final = 2000
 CONFIDENCE: Final = 0.95
@@ -82,7 +82,7 @@ class Histograms:
 
     def can_tell(self, percentile: float) -> bool:
         """Whether enough samples lie above the percentile."""
-        return self.samples * (100 - percentile) / 100 >= _ENOUGH
+        return above(percentile, self.samples) >= _ENOUGH
 
     def percentile_ms(self, percentile: float, drawn: Floats) -> Floats:
         """Of each replicate."""
