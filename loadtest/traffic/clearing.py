@@ -106,6 +106,7 @@ class Clearing:
     def __init__(self, rng: Random, agenda: Agenda, plan: Plan, requests: Requests) -> None:
         self._rng, self._agenda, self._requests = rng, agenda, requests
         self._run, self._currency = plan.run, plan.currency
+        self._act = self._post  # bound once: thousands wait
 
     # -- presentments ------------------------------------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ class Clearing:
             part = _Part(purchase, amount, reference=self._reference(), approval_code=origin.approval_code)
             self._agenda.plan(when, self._post_part, part)
         else:
-            self._agenda.plan(when, self._post, purchase)
+            self._agenda.plan(when, self._act, purchase)
 
     def present_offline(self, account: Spender, request: AuthorizationRequest, merchant: Merchant) -> None:
         """Nobody asked us: `request` was never sent."""

@@ -42,6 +42,10 @@ _BUSY: Final = 30.0
 _ONLINE: Final = tuple(
     index for index, category in enumerate(CATEGORIES) if category.kind == "purchase" and category.absent >= 0.4
 )
+_PRICED: Final = frozenset(
+    category.mcc for category in CATEGORIES if category.recurring or category.pumps or category.round_to > 1
+)
+"""Where amounts are not free: subscriptions, fuel pumps, cash machines."""
 _REFUNDS_ASKED: Final = 0.012  # refund authorisations, which come on top of purchases
 
 
@@ -112,6 +116,7 @@ class _Stream:
         self._clearing = Clearing(rng, self._agenda, plan, self._requests)
         self._network = Network(rng, self._agenda, plan, self._clearing)
         self._outages = Outages(plan)
+        self._act = self._regular  # bound once: one waits for every account
         self._accounts = [self._open(person, plan.start_ms) for person in self._people]
         self._start(plan)
 
@@ -141,7 +146,7 @@ class _Stream:
         """The next purchase of a Poisson process that is even in activity."""
         account.activity -= log(1.0 - self._rng.random()) * account.pause
         due = self._rhythm.time_at(account.activity) - account.offset_ms
-        self._agenda.plan(due if due > earliest else earliest, self._regular, account)
+        self._agenda.plan(due if due > earliest else earliest, self._act, account)
 
     def _purchase(self, at: int, account: Spender) -> Labelled | None:
         rng, person, random = self._rng, account.person, self._rng.random
@@ -208,17 +213,15 @@ class _Stream:
         if category.recurring:
             return int(category.median * merchant.price)
         amount = max(int(self._tables[merchant.category][int(self._rng.random() * STEPS)] * person.level), 50)
+        if category.mcc not in _PRICED:
+            return amount
         if category.pumps:
             return 15_000 if amount > 9_000 else 10_000
-        if category.round_to > 1:
-            return max(amount // category.round_to, 1) * category.round_to
-        return amount
+        return max(amount // category.round_to, 1) * category.round_to
 
     def _entry_mode(self, *, absent: bool, category: Category) -> EntryMode:
-        if category.recurring:
-            return "recurring"
-        if category.kind == "cash-advance":
-            return "chip"
+        if category.mcc in _PRICED and not category.pumps:
+            return "recurring" if category.recurring else "chip"
         draw = self._rng.random()
         if absent:
             return "manual" if draw < 0.04 else "ecommerce"
