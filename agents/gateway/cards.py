@@ -102,7 +102,7 @@ def _csv_lines(path: Path) -> Iterator[Line]:
             for row in rows:
                 yield Line(rows.line_num, row)
         except csv.Error as error:
-            raise CardFileError(f"line {rows.line_num}: {error}") from None
+            raise CardFileError(f"line {rows.reader.line_num}: {error}") from None
 
 
 def _json_lines(path: Path) -> Iterator[Line]:

@@ -41,6 +41,13 @@ class Bus(Protocol):
         ...
 
 
+class _NeverSent:
+    """A message that is not handed over: its time was up before its turn came."""
+
+    def withdraw(self) -> bool:
+        return True
+
+
 class Gateway:
     """Not thread-safe: everything is called from one event loop."""
 
@@ -76,11 +83,11 @@ class Gateway:
         message = self._decode(raw)
         if isinstance(message, Malformed):
             return self._refuse(raw, message, arrived, caller)
-        overdue = arrived + self._rules.deadline_s <= self._clock()
-        if overdue:
-            self._metrics.timeouts.labels(message.type).inc()
-        if overdue or replies.expected_by(message) in self._taken_back:
+        if replies.expected_by(message) in self._taken_back:
             self._answer(raw, timeout.unavailable(raw), timeout.UNAVAILABLE, arrived, caller)
+        elif arrived + self._rules.deadline_s <= self._clock():
+            self._in_flight.add(raw, message, caller, arrived, _NeverSent())
+            self.expire()
         else:
             self._in_flight.add(raw, message, caller, arrived, self._bus.send(message))
         return None
@@ -146,7 +153,8 @@ class Gateway:
         delivered = self._answer_pending(pending, response, code_of(reply))
         if not delivered:
             self._metrics.undelivered.inc()
-            self._undo_decided(pending.message, reply)
+            if not self._in_flight.waiting_beside(pending):  # else the answer to its repeat is the one that counts
+                self._undo_decided(pending.message, reply)
 
     def _refuse_decided(self, pending: Pending, reply: Reply) -> None:
         self._answer_pending(pending, timeout.unavailable(pending.raw), timeout.UNAVAILABLE)
@@ -171,11 +179,12 @@ class Gateway:
         """Answer 91 to it and, when it is taken back, to its repeats: the engine's answer to them is void."""
         message = pending.message
         together = self._in_flight.waiting_beside(pending) if timeout.can_hold(message) else [pending]
-        left = [each for each in together if self._in_flight.end(each)]
+        unsure = False
         for each in together:
+            unsure |= self._in_flight.end(each) or _is_repeat(each.raw)
             self._metrics.timeouts.labels(each.message.type).inc()
             self._answer_pending(each, timeout.unavailable(each.raw), timeout.UNAVAILABLE)
-        if left and timeout.can_hold(message):
+        if unsure and timeout.can_hold(message):
             self._take_back(message, timeout.undo_unseen(message))
 
     def _take_back(self, message: AuthorizationMessage, reversal: AuthorizationMessage | None) -> None:
@@ -197,6 +206,11 @@ class Gateway:
     def _answer(self, raw: bytes, response: bytes, code: str, arrived: float, caller: Caller) -> bool:
         self._metrics.answered(raw[:4], code, self._clock() - arrived)
         return caller.answer(response)
+
+
+def _is_repeat(raw: bytes) -> bool:
+    """What it repeats may have been decided."""
+    return raw[3:4] == b"1"
 
 
 def _code(response: bytes) -> str:
