@@ -82,7 +82,7 @@ class Latencies:
             return 0.0
         # A bucket answers with its upper edge, which may lie above every sample in it.
         edge_us = min(self._histogram.get_value_at_percentile(percentile), self._max_us)
-        return _three_figures(edge_us / 1000)
+        return three_figures(edge_us / 1000)
 
     @property
     def max_ms(self) -> float:
@@ -91,7 +91,8 @@ class Latencies:
 
     def summary(self) -> dict[str, float]:
         """`p50 p90 p99 p99_9 max`, in milliseconds."""
-        return {name: self.percentile_ms(percentile) for name, percentile in REPORTED.items()} | {"max": self.max_ms}
+        values = {name: self.percentile_ms(percentile) for name, percentile in REPORTED.items()}
+        return values | {"max": three_figures(self.max_ms)}  # rounded like the others, or p99.9 may seem to be above it
 
 
 def merged(parts: Iterable[Latencies]) -> Latencies:
@@ -148,6 +149,6 @@ def _upper_edges(indexes: NDArray[np.int64]) -> NDArray[np.int64]:
     return edges
 
 
-def _three_figures(value: float) -> float:
+def three_figures(value: float) -> float:
     """Round to what the histogram really knows."""
     return float(f"{value:.{SIGNIFICANT_FIGURES}g}")

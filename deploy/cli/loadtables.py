@@ -13,6 +13,7 @@ from loadtest.runs.report import LoadReport
 from loadtest.runs.search import Bounds, Found
 
 _NAMES: Final = {"p50": "p50", "p90": "p90", "p99": "p99", "p99_9": "p99.9", "p99_99": "p99.99", "max": "max"}
+_OF_STAGES: Final = ("p50", "p99", "p99_9", "max")  # as many as fit beside the rates
 
 
 def show_report(report: LoadReport, console: Console) -> None:
@@ -51,9 +52,9 @@ def latency_table(report: LoadReport) -> Table:
 
 def stages_table(report: LoadReport) -> Table:
     """A line for each step, or tenth of a ramp or soak."""
-    table = _columns("Stages", "stage", "offered/s", "decided/s", "waiting", *_NAMES.values())
+    table = _columns("Stages", "stage", "offered/s", "decided/s", "waiting", *(_NAMES[name] for name in _OF_STAGES))
     for stage in report.stages:
-        latencies = (f"{stage.latency_ms[each]:,.1f}" for each in _NAMES)
+        latencies = (f"{stage.latency_ms[each]:,.1f}" for each in _OF_STAGES)
         table.add_row(
             stage.label, f"{stage.offered:,.0f}", f"{stage.decided:,.0f}", f"{stage.outstanding:,}", *latencies
         )

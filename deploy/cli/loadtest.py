@@ -26,6 +26,7 @@ from loadtest.runs import profile as profiles
 from loadtest.runs import report as reports
 from loadtest.runs.comparison import compare
 from loadtest.runs.conduct import LoadTest, Target, conduct
+from loadtest.runs.crew import GeneratorDied
 from loadtest.runs.gauges import NotIdle
 from loadtest.runs.page import page
 from loadtest.runs.profile import BadProfile, Profile
@@ -304,7 +305,7 @@ def mistakes() -> Iterator[None]:
     """Errors of load tests as errors of the user."""
     try:
         yield
-    except (BadProfile, NotIdle, UnreadableReport) as error:
+    except (BadProfile, GeneratorDied, NotIdle, UnreadableReport) as error:
         raise UserError(str(error)) from error
 
 

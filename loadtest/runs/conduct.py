@@ -95,7 +95,7 @@ class View(Protocol):
 def conduct(target: Target, test: LoadTest, view: View) -> LoadReport:
     """Open accounts, play the profile, report.
 
-    Raises NotIdle, Unreachable, NoSuchTopic, TooFewAccounts, NotOpened when no engine answers, or GeneratorFailed.
+    Raises NotIdle, Unreachable, NoSuchTopic, TooFewAccounts, NotOpened when no engine answers, or what the crew raises.
     """
     clients.require(target.bootstrap)
     lag = LagReader(target.bootstrap, target.group)

@@ -23,8 +23,12 @@ _STOP_SECONDS: Final = 5.0
 Awaited = TypeVar("Awaited", bound=Told)
 
 
+class GeneratorDied(Exception):
+    """A generator process was ended by something else, such as the lack of memory."""
+
+
 class GeneratorFailed(Exception):
-    """A generator process ended, or had an error that is ours."""
+    """A generator process had an error that is ours."""
 
 
 class Crew:
@@ -112,7 +116,7 @@ class Crew:
         except (EOFError, OSError):
             self._processes[number].join(_STOP_SECONDS)
             status = self._processes[number].exitcode
-            raise GeneratorFailed(f"generator {number} ended with status {status}") from None
+            raise GeneratorDied(f"generator process {number} ended with status {status}") from None
         match told:
             case Failed(error=None):
                 raise GeneratorFailed(f"generator {number}: {told.trace.strip().splitlines()[-1]}\n{told.trace}")

@@ -46,7 +46,7 @@ class Echo:
         account_id = content["account_id"]
         if content["type"] == "account-opened":
             answer = {"message_id": content["message_id"], "account_id": account_id, "outcome": "applied"}
-            self._send(ACCOUNT_UPDATES.name, partition, answer)
+            self._send(ACCOUNT_UPDATES.name, partition, content, answer)
         elif content["type"] == "authorization-request":
             self._decide(partition, content)
 
@@ -64,10 +64,10 @@ class Echo:
             "reason": "insufficient-open-to-buy" if declined else None,
         }
         for _ in range(2 if self._requests % 10 == 0 else 1):
-            self._send(AUTHORIZATION_DECISIONS.name, partition, decision)
+            self._send(AUTHORIZATION_DECISIONS.name, partition, request, decision)
 
-    def _send(self, topic: str, partition: int, content: dict[str, object]) -> None:
-        self._producer.produce(topic, orjson.dumps(content), partition=partition)
+    def _send(self, topic: str, partition: int, asked: dict[str, object], answer: dict[str, object]) -> None:
+        self._producer.produce(topic, orjson.dumps(answer), str(asked["account_id"]), partition)
 
 
 def is_skipped(reference: str, skip: int) -> bool:
