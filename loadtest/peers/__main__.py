@@ -52,9 +52,9 @@ def command(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
     )
     console = Console()
     try:
-        report = compare(options, lambda line: console.print(line, highlight=False, markup=False))
+        report = compare(options, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
     except (UnknownPeer, Unreachable) as error:
-        console.print(str(error), style="red", markup=False)
+        console.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
     show(report, console, write_json, write_page)
 
@@ -63,11 +63,12 @@ def show(report: PeersReport, console: Console, write_json: Path | None, write_p
     """Print the table, the goals and whatever was not clean, and write the files asked for."""
     console.print(page.table(report))
     for line in page.goals(report):
-        console.print(line, highlight=False, markup=False)
-    console.print(page.disturbance(report), style="yellow", highlight=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if warning := page.disturbance(report):
+        console.print(warning, style="yellow", highlight=False, soft_wrap=True)
     for peer in report.peers:
         for failure in peer.failures():
-            console.print(f"{peer.name}: {failure}", style="yellow", highlight=False, markup=False)
+            console.print(f"{peer.name}: {failure}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     if write_json is not None:
         write_json.write_bytes(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
     if write_page is not None:

@@ -49,7 +49,10 @@ def table(report: PeersReport) -> Table:
 
 def goals(report: PeersReport) -> list[str]:
     """One line for each goal."""
-    return [f"{_met(verdict)}: {verdict.goal} (ratio {_plain(verdict.ratio, 2)})" for verdict in report.verdicts()]
+    return [
+        f"{_met(verdict)}: {verdict.goal}" + (f" (ratio {_plain(verdict.ratio, 2)})" if verdict.ratio else "")
+        for verdict in report.verdicts()
+    ]
 
 
 def disturbance(report: PeersReport) -> str:
