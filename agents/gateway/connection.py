@@ -1,5 +1,9 @@
 """One network link. It is read while fewer requests than its bound wait for their answers, and while the other side
-takes the answers; else TCP itself tells the sender to wait."""
+takes the answers; else TCP itself tells the sender to wait.
+
+Whoever ends their side has gone: TCP does not tell whether they still read, and an approval must not count as delivered
+when nobody may have it.
+"""
 
 from __future__ import annotations
 
@@ -78,12 +82,15 @@ class Connection:
         self._malformed = 0
         self._reading: asyncio.Task[None] | None = None
         self._stopped = False
+        self._gone = False  # the other side
         self.name = "{}:{}".format(*writer.get_extra_info("peername")[:2])
 
     async def run(self) -> None:
         """Until the other side ends it, or `stop_reading`; every request taken has its answer by then."""
         try:
             await self._read_until_told()
+            if self._gone:
+                self._writer.close()
             await self._room.all_given_back()
         finally:
             await self._close()
@@ -98,7 +105,7 @@ class Connection:
         self._room.give_back()
         if response is None:
             return True
-        if self._writer.is_closing():
+        if self._gone or self._writer.is_closing():
             return False
         self._writer.write(frame(response, self._length))
         return True
@@ -126,6 +133,7 @@ class Connection:
                     log.warning("%s: %s: closed", self.name, error)
                     return
                 await self._writer.drain()
+        self._gone = True
         if self._frames.unfinished:
             log.warning("%s: ended in the middle of a frame", self.name)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from agents.gateway.replies import Key, answers, expected_by
@@ -41,7 +41,7 @@ class Parcel(Protocol):
 class Pending:
     """One request and who waits for its answer."""
 
-    raw: bytes  # as it came: the answer repeats parts of it. Cleared once answered, for it has the card number
+    raw: bytes = field(repr=False)  # the answer repeats parts of it; cleared then, for it has the card number
     message: AuthorizationMessage
     caller: Caller
     arrived: float  # seconds on the gateway's clock

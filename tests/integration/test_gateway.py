@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from deploy.embedded.kafka import Broker
 from models.messages import AuthorizationMessage, AuthorizationRequest, Inbound
@@ -25,6 +27,7 @@ from tests.support.checker import Run
 from tests.support.story import just_now
 from tests.support.traffic import producer, read, send, wait_for
 from tests.support.workers import WorkerProcess, worker
+from topics.admin import ensure_topics
 from topics.iso8583 import Origin, encode_request
 from topics.iso8583.packager import Elements, pack, unpack
 
@@ -278,3 +281,57 @@ def test_what_a_frozen_worker_decides_too_late_leaves_no_hold(own_broker: Broker
         assert 'otb_gateway_late_replies_total{type="reversal-acknowledgement"} 1.0' in metrics
         assert "otb_gateway_reversals_total 2.0" in metrics
         Run(kafka).check()
+
+
+def test_kafka_goes_away_and_comes_back(own_broker: Broker, tmp_path: Path) -> None:
+    """No worker is there at all, so everything is answered with 91; what got out is taken back in every case."""
+    kafka = own_broker.bootstrap
+    asyncio.run(ensure_topics(kafka, "opentobuy", 4, 1))
+    with gateway(kafka, tmp_path, deadline_ms=500) as (process, port):
+        link = Client(port)
+        assert code(link.ask(of("ref-before", 100))) == ("0110", "91")
+        own_broker.stop()
+        for number in range(8):
+            assert code(link.ask(of(f"ref-away-{number}", 100, f"acct-{number % 4}"))) == ("0110", "91")
+        assert code(link.manage("301")) == ("0810", "00")
+        own_broker.start()
+        own_broker.wait_ready()
+        wait_until(lambda: "otb_gateway_reversals_waiting 0.0" in page(process), True)
+        assert code(link.ask(of("ref-after", 100))) == ("0110", "91")
+        wait_until(lambda: "otb_gateway_reversals_waiting 0.0" in page(process), True)
+        link.close()
+    sent = [(body["type"], body["network_reference"]) for body in bodies(kafka, "authorizations")]
+    requests = {reference for kind, reference in sent if kind == "authorization-request"}
+    reversed_ = {reference for kind, reference in sent if kind == "reversal"}
+    assert {"ref-before", "ref-after"} <= requests <= reversed_
+    for reference in requests:
+        assert sent.index(("authorization-request", reference)) < sent.index(("reversal", reference))
+    assert reversed_ <= requests | {f"ref-away-{number}" for number in range(8)}
+
+
+def test_a_gateway_that_is_told_to_stop_answers_what_is_in_flight(own_broker: Broker, tmp_path: Path) -> None:
+    kafka = own_broker.bootstrap
+    asyncio.run(ensure_topics(kafka, "opentobuy", 4, 1))
+    with gateway(kafka, tmp_path, deadline_ms=3000) as (process, port):
+        one, two = Client(port), Client(port)
+        one.say(of("ref-1", 100))
+        two.say(of("ref-2", 100))
+        wait_until(lambda: "otb_gateway_in_flight 2.0" in page(process), True)
+        process.signal(signal.SIGTERM)
+        for link in (one, two):
+            assert code(link.receive()) == ("0110", "91")
+            assert link.at_end()
+            link.close()
+        assert process.wait_ended() == 0
+    reversals = [body["network_reference"] for body in bodies(kafka, "authorizations") if body["type"] == "reversal"]
+    assert sorted(reversals) == ["ref-1", "ref-2"]
+
+
+def test_a_gateway_with_a_taken_port_says_so_in_one_line(own_broker: Broker, tmp_path: Path) -> None:
+    asyncio.run(ensure_topics(own_broker.bootstrap, "opentobuy", 4, 1))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refusal = pytest.raises(AssertionError, match=rf"ended with 1:[^|]*otb: cannot listen on 127.0.0.1:{port}: ")
+        with refusal as refused, gateway(own_broker.bootstrap, tmp_path, port=port):
+            pass
+    assert "Traceback" not in str(refused.value)

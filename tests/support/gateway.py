@@ -67,7 +67,7 @@ class Line:
     @property
     def codes(self) -> list[str | None]:
         """Element 39 of every answer, in order."""
-        return [elements and elements[39] for elements in self.answers]
+        return [None if elements is None else elements[39] for elements in self.answers]
 
 
 class GatewayBench:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from agents.gateway import timeout
-from models.messages import Reversal
+from models.messages import AuthorizationMessage, Reversal
 from tests.support import messages as say
 from tests.support.gateway import PAN, GatewayBench, Line
 from topics.iso8583 import Origin, encode_request
@@ -50,6 +50,14 @@ def test_a_decision_that_comes_too_late_is_dropped_and_its_hold_released(bench: 
     assert isinstance(reversal, Reversal)
     assert (reversal.message_id, reversal.network_reference) == ("timeout-ref-1", "ref-1")
     assert (reversal.reason, reversal.amount) == ("timeout", None)
+
+
+def test_the_card_number_goes_when_the_answer_is_out(bench: GatewayBench) -> None:
+    """What waits for a late reply has no use for it."""
+    bench.say(say.request(amount=1000))
+    bench.pass_time(2)
+    [pending] = bench.gateway._in_flight._ended
+    assert pending.raw == b""
 
 
 def test_a_repeat_of_what_was_taken_back_is_answered_alike(bench: GatewayBench) -> None:
@@ -169,7 +177,7 @@ def test_a_late_increment_to_a_total_is_counted(bench: GatewayBench) -> None:
     ids=lambda value: value if isinstance(value, str) else value.type,
 )
 def test_what_holds_nothing_is_answered_91_and_its_repeat_goes_to_the_engine(
-    bench: GatewayBench, message: say.AuthorizationRequest, message_type: str, answer: str
+    bench: GatewayBench, message: AuthorizationMessage, message_type: str, answer: str
 ) -> None:
     bench.say(say.request("ref-1"))
     bench.engine_works()

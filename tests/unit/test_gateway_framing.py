@@ -16,7 +16,7 @@ def test_split_and_glued_frames_come_out_whole(messages: list[bytes], length: Le
     stream = b"".join(frame(message, length) for message in messages)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
     frames = Frames(length)
-    found = []
+    found: list[bytes] = []
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         found += frames.feed(stream[start:end])
     assert found == messages
