@@ -103,6 +103,8 @@ class _Search:
         return self._found(None, f"not even {min(trial.rate for trial in self._trials):,.1f}/s stays within the bound")
 
     def _why(self, rate: float) -> str:
+        if rate < max(self._passed):
+            return f"rates up to {max(self._passed):,.1f}/s passed once and not again"
         if self._failed is None:
             if rate >= self._bounds.highest:
                 return "the highest rate allowed passes: there may be higher ones"
