@@ -19,6 +19,7 @@ from deploy.cli.failures import EXIT_FAILED, UserError
 from deploy.cli.loadtables import show_comparison, show_found, show_report
 from deploy.cli.loadview import LoadView
 from deploy.cli.output import results
+from deploy.cli.peers import peers
 from deploy.embedded import NoRunError
 from deploy.embedded.discovery import current_run
 from deploy.supervisor import recorded_pid
@@ -63,6 +64,7 @@ def group() -> typer.Typer:
     commands.command("find-max")(search)
     commands.command("compare")(compare_reports)
     commands.command("html")(render)
+    commands.command()(peers)
     return commands
 
 

@@ -40,7 +40,7 @@ def command(  # noqa: PLR0913, PLR0917  (each is an option of the command line)
     options = Options(
         bootstrap=kafka,
         home=home,
-        rates=_numbers(rates),
+        rates=whole_numbers(rates),
         seconds=seconds,
         rounds=rounds,
         accounts=accounts,
@@ -75,7 +75,7 @@ def show(report: PeersReport, console: Console, write_json: Path | None, write_p
         write_page.write_text(page.markdown(report))
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def whole_numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError as error:

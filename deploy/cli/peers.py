@@ -1,0 +1,60 @@
+"""`otb loadtest peers`: the same minimal job in other stream processors and on this engine, in one run."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.cli import environment
+from deploy.cli.failures import UserError
+from deploy.cli.output import Reporter, results
+from deploy.embedded.jars import obtain, parse_lock
+from loadtest.peers.__main__ import show, whole_numbers
+from loadtest.peers.catalogue import UnknownPeer
+from loadtest.peers.comparison import Options, compare
+
+
+def peers(  # noqa: PLR0913  (one parameter an option)
+    *,
+    rates: Annotated[str, typer.Option(help="Requests per second to time: 1000,5000")] = "1000,5000",
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="Timed, for each rate.")] = 10.0,
+    rounds: Annotated[int, typer.Option(min=1, max=50, help="How often every peer is played.")] = 3,
+    accounts: Annotated[
+        int, typer.Option(min=1, max=5_000_000, help="Accounts that requests are spread over.")
+    ] = 10_000,
+    capacity_seconds: Annotated[
+        float, typer.Option(min=0.5, max=120, help="Steady state in which the highest rate is counted.")
+    ] = 8.0,
+    settle: Annotated[float, typer.Option(min=0, max=120, help="Flooded before that, at least.")] = 6.0,
+    only: Annotated[str, typer.Option(help="Names of peers, separated by commas; none: all.")] = "",
+    json: Annotated[Path | None, typer.Option("--json", help="Write every round to this file.")] = None,
+    page: Annotated[Path | None, typer.Option("--page", help="Write the page docs/peers.md is one of.")] = None,
+) -> None:
+    """Compare Faust, Kafka Streams, Quix Streams, a bare loop and this engine on the running broker.
+
+    Each peer is one process and has topics of its own. One that cannot be set up is left out, and the table says why.
+    """
+    settings = environment.settings()
+    reporter = Reporter()
+    try:
+        options = Options(
+            environment.kafka_address(settings), settings.home.expanduser(), whole_numbers(rates), seconds,
+            capacity_seconds=capacity_seconds, settle=settle, rounds=rounds, accounts=accounts,
+            peers=tuple(filter(None, only.split(","))), fetch_jars=_fetch_jars,
+            command=shlex.join(["otb", *sys.argv[1:]]),
+        )  # fmt: skip
+        report = compare(options, reporter.say)
+    except UnknownPeer as error:
+        raise UserError(str(error)) from error
+    finally:
+        reporter.close()
+    show(report, results(), json, page)
+
+
+def _fetch_jars(lock: str, folder: Path, on_progress: Callable[[str], None]) -> Sequence[Path]:
+    return obtain(parse_lock(lock), folder, on_progress)
