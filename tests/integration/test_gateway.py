@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import signal
@@ -31,7 +32,7 @@ from topics.admin import ensure_topics
 from topics.iso8583 import Origin, encode_request
 from topics.iso8583.packager import Elements, pack, unpack
 
-PANS = {f"acct-{number}": f"99999900000000{number:02}" for number in range(4)}
+PANS = {f"acct-{number}": f"999999000000{16 * number:04}" for number in range(4)}
 PATIENCE_S = 60
 
 
@@ -139,6 +140,14 @@ def bodies(kafka: str, topic: str) -> list[dict[str, Any]]:
     return [orjson.loads(record.value()) for partition in read(kafka, topic) for record in partition]
 
 
+def written_client(port: int) -> str:
+    """The answer that the client in docs/gateway.md prints."""
+    page = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8")
+    program = page.partition("```python\n")[2].partition("```")[0].replace("8583", str(port))
+    answer: bytes = ast.literal_eval(subprocess.check_output([sys.executable, "-c", program], text=True, timeout=60))
+    return answer.decode()
+
+
 def test_an_iso_client_lives_through_the_lifecycle_on_two_connections(own_broker: Broker, tmp_path: Path) -> None:
     kafka = own_broker.bootstrap
     with worker(kafka, tmp_path) as only:
@@ -187,6 +196,9 @@ def test_an_iso_client_lives_through_the_lifecycle_on_two_connections(own_broker
             assert "otb_gateway_connections 2.0" in metrics
             assert "otb_gateway_in_flight 0.0" in metrics
             assert "otb_gateway_answer_seconds_count 18.0" in metrics
+            answer = unpack(written_client(port).encode())
+            assert isinstance(answer, dict)
+            assert (code(answer), answer[2]) == (("0110", "00"), PANS["acct-1"])
             one.close()
             two.close()
             process.signal(signal.SIGTERM)
