@@ -26,10 +26,11 @@ from deploy.supervisor import recorded_pid
 from loadtest.runs import profile as profiles
 from loadtest.runs import report as reports
 from loadtest.runs.comparison import compare
-from loadtest.runs.conduct import LoadTest, Target, conduct
+from loadtest.runs.conduct import conduct
 from loadtest.runs.crew import GeneratorDied
 from loadtest.runs.gauges import NotIdle
 from loadtest.runs.page import page
+from loadtest.runs.plan import LoadTest, Target
 from loadtest.runs.profile import BadProfile, Profile
 from loadtest.runs.report import LoadReport, UnreadableReport
 from loadtest.runs.search import Bounds, Found, Trial, find_max

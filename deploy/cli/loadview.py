@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.cli.output import Reporter
-from loadtest.runs.conduct import Moment, cpu_percent
+from loadtest.runs.assembly import cpu_percent
+from loadtest.runs.conduct import Moment
 
 _LINE_SECONDS: Final = 5.0
 _RATE_SECONDS: Final = 1.0

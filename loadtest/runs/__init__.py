@@ -4,7 +4,8 @@ profile         when every request is due, and how several generators share them
 series          what happened in each interval of a run, as one generator saw it
 generator       one generator process; crew starts several on one instant
 gauges          lag, CPU, memory and dead letters while a run lasts
-conduct         one load test: crew and gauges in, report out
+plan            what a test is to do, and each generator's part of it
+conduct         one load test from beginning to end; assembly: from what was seen to the report
 report          what a load test reports, its verdict, and its JSON
 percentiles     percentiles of histogram buckets
 drift           what changed between the beginning and the end of a long run

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from loadtest.latency import Samples
-from loadtest.runs.conduct import LoadTest, assemble
+from loadtest.runs.assembly import assemble
 from loadtest.runs.gauges import Reading
 from loadtest.runs.generator import Finished
+from loadtest.runs.plan import LoadTest
 from loadtest.runs.profile import Profile, Share
 from loadtest.runs.report import LoadReport
 from loadtest.runs.series import PackedLatencies, Series
@@ -18,6 +19,7 @@ from loadtest.usage import Usage
 
 MS = 1_000_000
 BEGAN = datetime(2026, 11, 25, 12, tzinfo=UTC)
+MACHINE = {"cores": "2"}
 
 Service = Callable[[int], int | None]
 """Moment at which a request is sent, in nanoseconds -> moment at which its decision is seen; None: never."""
@@ -82,7 +84,8 @@ def played(
     """A whole load test; its worker uses half a core and grows by a megabyte a second, its lag is always 7."""
     test = LoadTest(profile, accounts=100, processes=processes)
     finished = [generated(Share(profile, number, processes), service, room=room) for number in range(processes)]
-    return assemble(test, BEGAN, 0, finished, readings(profile), Counter({"posted-ambiguous": 2}))
+    letters = Counter({"posted-ambiguous": 2})
+    return assemble(test, BEGAN, 0, finished, readings=readings(profile), dead_letters=letters, machine=MACHINE)
 
 
 def readings(profile: Profile) -> list[Reading]:

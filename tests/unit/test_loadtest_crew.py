@@ -10,8 +10,8 @@ import pytest
 
 from loadtest.clients import Unreachable
 from loadtest.runs import profile as profiles
-from loadtest.runs.conduct import LoadTest, jobs
 from loadtest.runs.crew import Crew, GeneratorDied
+from loadtest.runs.plan import LoadTest, jobs
 
 NOBODY = "127.0.0.1:9"
 

@@ -10,8 +10,8 @@ import pytest
 
 from loadtest.runs import profile as profiles
 from loadtest.runs import report as reports
-from loadtest.runs.conduct import LoadTest, jobs
 from loadtest.runs.drift import slope_per_hour
+from loadtest.runs.plan import LoadTest, jobs
 from loadtest.runs.profile import BadProfile
 from loadtest.runs.report import LoadReport, UnreadableReport
 from loadtest.schedule import SECOND_NS
