@@ -250,8 +250,8 @@ def test_garbage_between_good_frames_and_a_burst(own_broker: Broker, tmp_path: P
 
 
 def first_approved(link: Client, amount: int) -> str:
-    """The reference of an approved authorisation: a worker's first slice may take longer than the deadline, and what was
-    answered with 91 stays so."""
+    """The reference of an approved authorisation: a worker's first slice may take longer than the deadline, and what
+    was answered with 91 stays so."""
     return next(
         reference
         for reference in (f"first-{number}" for number in range(20))
