@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -59,7 +60,11 @@ def conduct(target: Target, test: LoadTest, view: View) -> LoadReport:
     Raises NotIdle, Unreachable, NoSuchTopic, TooFewAccounts, NotOpened when no engine answers, or what the crew raises.
     """
     clients.require(target.bootstrap)
-    lag = LagReader(target.bootstrap, target.group)
+    with closing(LagReader(target.bootstrap, target.group)) as lag:
+        return _play(target, test, view, lag)
+
+
+def _play(target: Target, test: LoadTest, view: View, lag: LagReader) -> LoadReport:
     if lag.read():
         view.say("waiting until the engine has caught up with what came before")
     wait_until_idle(lag, IDLE_PATIENCE_SECONDS)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ def test_two_generators_and_a_real_worker_account_for_every_request(
     generators = Counter(each["account_id"].split("-g")[1][:3] for each in decided)
     assert set(generators) == {"000", "001"}
     assert min(generators.values()) >= 95, "each sent half of 190 requests, and increments"
-    assert LagReader(at_broker, "opentobuy").read() == 0
+    with closing(LagReader(at_broker, "opentobuy")) as lag:
+        assert lag.read() == 0
     assert "p99.99" in result.stdout
     assert "Load test: step, 30/s, 50/s" in page.read_text(encoding="utf-8")
 
