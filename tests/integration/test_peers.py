@@ -88,7 +88,8 @@ def test_a_peer_that_is_killed_goes_on_where_it_was(kafka: str, tmp_path: Path, 
             process.process.wait()
         _send(stage, records[4000:])
         with running(_on_an_empty_folder(launch, stage, tmp_path), tmp_path / "second.log") as process:
-            assert counter.read_until(len(records), PATIENCE_S, process), process.last_words()
+            in_time = counter.read_until(len(records), PATIENCE_S, process)
+            assert in_time, f"{counter.count} of {len(records)} decided: {process.log.read_text(errors='replace')}"
         counter.close()
         assert audit(stage) == Audit(len(records), len(records), missing=0, extra=0, wrong=0)
 
