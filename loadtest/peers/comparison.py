@@ -35,7 +35,7 @@ from loadtest.schedule import Schedule
 READY_S: Final = 90.0
 ALL_DECIDED_S: Final = 30.0
 BUSY_SAMPLE_S: Final = 1.0
-"""How long to look, before each round, at what else the machine is doing."""
+"""How long to look, before each part of a round, at what else the machine is doing."""
 
 FLOOD_RECORDS: Final = 200_000
 """Prepared for the flood, which goes round and round them: about 50 MB."""
@@ -96,9 +96,7 @@ def compare(options: Options, on_progress: OnProgress) -> PeersReport:
     launches = _set_up(peers, results, Toolbox(options.home / "cache", options.fetch_jars, on_progress))
     on_progress("preparing the requests")
     load = _Load.prepared(options)
-    busy = []
     for number in range(1, options.rounds + 1):
-        busy.append(psutil.cpu_percent(BUSY_SAMPLE_S))
         for peer, launch in _rotated(launches, number - 1):
             on_progress(f"round {number} of {options.rounds}: {peer.title}")
             results[peer.name].rounds.append(_play(peer, launch, number, load, options, on_progress))
@@ -108,7 +106,6 @@ def compare(options: Options, on_progress: OnProgress) -> PeersReport:
         machine=_machine() | ({"broker": options.broker} if options.broker else {}),
         plan=_plan(options),
         rates=options.rates,
-        busy_percent=busy,
         peers=list(results.values()),
     )
 
@@ -136,7 +133,7 @@ def _rotated(items: Sequence[tuple[Peer, Launch]], by: int) -> list[tuple[Peer, 
 
 def _play(peer: Peer, launch: Launch, number: int, load: _Load, options: Options, on_progress: OnProgress) -> Round:
     """One peer's part of a round."""
-    played = Round(number)
+    played = Round(number, busy_percent=psutil.cpu_percent(BUSY_SAMPLE_S))
     with staged(options.bootstrap, peer, number, options.partitions) as stage:
         log = stage.folder / "peer.log"
         try:

@@ -57,10 +57,13 @@ def goals(report: PeersReport) -> list[str]:
 
 def disturbance(report: PeersReport) -> str:
     """A warning if the machine was doing other work, else nothing."""
-    if not report.disturbed():
+    busy = report.busy()
+    if busy is None or not report.disturbed():
         return ""
-    percent = " and ".join(f"{percent:.0f} %" for percent in report.busy_percent)
-    return f"The machine was busy with other work before the rounds ({percent}): do not rely on these figures."
+    return (
+        f"The machine was busy with other work: {busy.median:.0f} % of it before half of the parts, "
+        f"{busy.highest:.0f} % at most. Do not rely on these figures."
+    )
 
 
 def markdown(report: PeersReport) -> str:
@@ -170,6 +173,7 @@ def _rounds(report: PeersReport) -> str:
                 [
                     peer.name,
                     str(played.number),
+                    _number(played.busy_percent, 0),
                     _number(played.start_seconds, 1),
                     _number(played.rate(), 0),
                     _number(capacity.cpu_percent if capacity else None, 0),
@@ -183,7 +187,7 @@ def _rounds(report: PeersReport) -> str:
                     *[_number(each.cpu_percent if each else None, 0) for each in timed],
                 ]
             )
-    columns = ["peer", "round", "start, s", "highest rate", "its CPU, %", "memory, MB"]
+    columns = ["peer", "round", "busy before, %", "start, s", "highest rate", "its CPU, %", "memory, MB"]
     columns += [f"p50 / p99 / p99.9 / max at {rate:,}/s" for rate in report.rates]
     columns += [f"CPU at {rate:,}/s, %" for rate in report.rates]
     return _markdown_table(columns, rows)
@@ -196,7 +200,7 @@ def _number(figure: float | None, decimals: int) -> str:
 def _machine(report: PeersReport) -> str:
     facts = [f"- {name}: {value}" for name, value in report.machine.items()]
     facts += [f"- {peer.name}: {peer.versions}" for peer in report.peers]
-    facts.append("- busy before the rounds: " + ", ".join(f"{percent:.0f} %" for percent in report.busy_percent))
+    facts.append(f"- busy with other work before the parts, %: {_plain(report.busy(), 0)}")
     plan = ", ".join(f"{name} {_value(value)}" for name, value in report.plan.items() if value != ())
     return "\n".join([*facts, f"- plan: {plan}"])
 

@@ -34,6 +34,7 @@ class Round:
     """One peer in one round. What could not be measured is missing; `failure` says why."""
 
     number: int  # from 1
+    busy_percent: float | None = None  # of all cores, before it began: what others were doing
     start_seconds: float | None = None  # from the start of its process to its first decisions
     capacity: Capacity | None = None
     timed: dict[int, Timed] = field(default_factory=dict)  # by rate; none for a rate above its capacity
@@ -132,7 +133,7 @@ GOALS: Final = (
 
 
 BUSY_PERCENT: Final = 20.0
-"""A machine that is busier than this before a round gives figures not to be relied on."""
+"""A machine that is busier than this before a peer's part gives figures not to be relied on."""
 
 
 @dataclass(slots=True)
@@ -144,12 +145,16 @@ class PeersReport:
     machine: Mapping[str, str]
     plan: Mapping[str, object]
     rates: Sequence[int]
-    busy_percent: Sequence[float]  # of all cores, before each round: what others were doing
     peers: list[PeerResult]
 
+    def busy(self) -> Spread | None:
+        """Per cent of all cores that others were using before each part of each round."""
+        return Spread.of(each.busy_percent for peer in self.peers for each in peer.rounds)
+
     def disturbed(self) -> bool:
-        """Whether something else was using the machine."""
-        return max(self.busy_percent, default=0.0) > BUSY_PERCENT
+        """Whether something else was using the machine at some time."""
+        busy = self.busy()
+        return busy is not None and busy.highest > BUSY_PERCENT
 
     def peer(self, name: str) -> PeerResult | None:
         return next((peer for peer in self.peers if peer.name == name), None)
@@ -187,7 +192,7 @@ class PeersReport:
             "began": self.began,
             "machine": dict(self.machine),
             "plan": dict(self.plan),
-            "busy_percent": list(self.busy_percent),
+            "busy_percent": self.busy(),
             "peers": [_peer_as_json(peer) | {"summary": self._summary(peer)} for peer in self.peers],
             "goals": [asdict(verdict) for verdict in self.verdicts()],
         }

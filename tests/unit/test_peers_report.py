@@ -23,7 +23,7 @@ def _timed(rate: int, p99: float) -> Timed:
 
 def _round(number: int, rate: float, p99: float | None, audit: Audit = CLEAN) -> Round:
     capacity = Capacity(rate, 8.0, 6.0, 100, starved=False, cpu_percent=90.0, rss_mb=200.0)
-    return Round(number, 2.0, capacity, {} if p99 is None else {1000: _timed(1000, p99)}, audit)
+    return Round(number, 3.0, 2.0, capacity, {} if p99 is None else {1000: _timed(1000, p99)}, audit)
 
 
 def _peer(name: str, *rounds: Round, exactly_once: bool = True) -> PeerResult:
@@ -32,9 +32,7 @@ def _peer(name: str, *rounds: Round, exactly_once: bool = True) -> PeerResult:
 
 def _report(*peers: PeerResult) -> PeersReport:
     plan = {"settle": 6.0, "capacity_seconds": 8.0, "seconds": 10.0, "warmup": 2.0, "rounds": 3, "peers": ()}
-    return PeersReport(
-        "otb loadtest peers", "2030-01-01T00:00:00+00:00", {"cores": "2"}, plan, (1000,), [3.0, 4.0], list(peers)
-    )
+    return PeersReport("otb loadtest peers", "2030-01-01T00:00:00+00:00", {"cores": "2"}, plan, (1000,), list(peers))
 
 
 def test_a_spread_is_median_and_range_of_what_is_known() -> None:
@@ -99,10 +97,11 @@ def test_the_json_has_every_round_and_the_verdicts() -> None:
 
 
 def test_a_busy_machine_is_warned_of() -> None:
-    report = _report(_peer("ours", _round(1, 100, 5)))
-    assert "do not rely" not in page.markdown(report)
-    report.busy_percent = [5.0, 60.0]
-    assert "before the rounds (5 % and 60 %): do not rely on these figures" in page.markdown(report)
+    calm, busy = _round(1, 100, 5), _round(2, 100, 5)
+    assert "Do not rely" not in page.markdown(_report(_peer("ours", calm, calm)))
+    busy.busy_percent = 61.0
+    text = page.markdown(_report(_peer("ours", calm, busy)))
+    assert "32 % of it before half of the parts, 61 % at most. Do not rely on these figures." in text
 
 
 def test_the_page_says_why_a_peer_is_missing_and_what_was_above_its_rate() -> None:
