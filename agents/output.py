@@ -6,40 +6,28 @@ import base64
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from aiokafka import ConsumerRecord
 
 from models.account import Unscored
 from models.authorization import FraudScore
 from models.messages import (
-    AccountUpdate,
-    AdviceAcknowledgement,
     AuthorizationDecision,
     DeadLetter,
     FraudScored,
     JournalEntry,
-    ReversalAcknowledgement,
 )
 from models.outcomes import DeclineReason
 from models.result import Reply, Result
 from topics import codec
-from topics.codec import Unreadable
+from topics.codec import TOPIC_OF_OUTBOUND, Unreadable
 from topics.declarations import (
-    ACCOUNT_UPDATES,
     AUTHORIZATION_DECISIONS,
     AUTHORIZATIONS,
     DEAD_LETTERS,
     FRAUD_SCORES,
     JOURNAL_ENTRIES,
 )
-
-_TOPIC_OF_REPLY: Final[dict[type[Reply], str]] = {
-    AuthorizationDecision: AUTHORIZATION_DECISIONS.name,
-    AdviceAcknowledgement: AUTHORIZATION_DECISIONS.name,
-    ReversalAcknowledgement: AUTHORIZATION_DECISIONS.name,
-    AccountUpdate: ACCOUNT_UPDATES.name,
-}
 
 Records = dict[tuple[str, int], list[tuple[bytes | None, bytes]]]
 """(topic, partition) -> [(key, value)]"""
@@ -57,7 +45,7 @@ class Output:
         """The reply, its entries, and the record itself when somebody has to look at it."""
         key, partition = record.key, record.partition
         reply, records = result.reply, self.records
-        records[_TOPIC_OF_REPLY[type(reply)], partition].append((key, codec.encode(reply)))
+        records[TOPIC_OF_OUTBOUND[type(reply)], partition].append((key, codec.encode(reply)))
         if result.entries:
             self.entries(partition, key, result.entries)
         if result.parked is not None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 import orjson
+from confluent_kafka import Message
 
-from loadtest import clients
 from loadtest.latency import Latencies, Samples
 from loadtest.schedule import Timetable
+from loadtest.watch import Watch
 from topics.declarations import AUTHORIZATION_DECISIONS
 
-_BATCH: Final = 500
 _SETTLE_SECONDS: Final = 1.0
 
 
@@ -23,8 +21,8 @@ Decided = Callable[[int, int], None]
 """Called with (number of a request, nanoseconds from the start at which its first decision was seen)."""
 
 
-class DecisionWatch:
-    """A thread that reads decisions from where the topic ended when the watch began.
+class DecisionWatch(Watch):
+    """Times the first decision of every request.
 
     `expect` is called by the sender before a request leaves; a decision takes the request out again, so memory follows
     what is in flight, and a second decision of the same request finds nothing to time. Nor does the decision of an
@@ -35,44 +33,17 @@ class DecisionWatch:
     def __init__(
         self, bootstrap: str, schedule: Timetable, on_decided: Decided = lambda _k, _seen_ns: None, keys: bytes = b""
     ) -> None:
+        super().__init__(bootstrap, AUTHORIZATION_DECISIONS.name, _SETTLE_SECONDS, "decision-watch")
         self._schedule = schedule
-        self._bootstrap = bootstrap
         self._on_decided = on_decided
         self._keys = keys
         self._samples = Samples()
-        self._waiting: dict[str, int] = {}
-        self._start_ns = 0
-        self._stopping = threading.Event()
-        self._failure: Exception | None = None
-        self._consumer = clients.low_latency_reader(bootstrap)
-        self._thread = threading.Thread(target=self._read_until_stopped, name="decision-watch", daemon=True)
         self.outcomes: Counter[str] = Counter()
         self.decided_while_sending = 0
-
-    def begin(self) -> None:
-        """Find the end of the topic and start reading there; returns once the consumer has settled."""
-        topic = AUTHORIZATION_DECISIONS.name
-        partitions = clients.partitions_of(self._consumer, topic, self._bootstrap)
-        clients.assign_from(self._consumer, topic, clients.end_offsets(self._consumer, topic, partitions))
-        self._thread.start()
-        time.sleep(_SETTLE_SECONDS)
-
-    def start_at(self, start_ns: int) -> None:
-        """The schedule starts at this `time.monotonic_ns()`."""
-        self._start_ns = start_ns
-
-    def expect(self, reference: str, k: int) -> None:
-        """Request `k` is about to be sent."""
-        self._waiting[reference] = k
 
     def forget(self, reference: str) -> int | None:
         """The request could not be sent after all; returns its number, None when it is not awaited."""
         return self._waiting.pop(reference, None)
-
-    @property
-    def outstanding(self) -> int:
-        """Requests sent and not yet decided."""
-        return len(self._waiting)
 
     @property
     def latencies(self) -> Latencies:
@@ -84,29 +55,9 @@ class DecisionWatch:
         measured = sum(k >= self._schedule.warmup for k in list(self._waiting.values()))
         return len(self._waiting) - measured, measured
 
-    def raise_failure(self) -> None:
-        """Raise here what ended the thread there."""
-        if self._failure:
-            raise self._failure
-
-    def end(self) -> None:
-        """Stop reading; counts stay."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._consumer.close()
-
-    def _read_until_stopped(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                batch = clients.arrived(self._consumer, _BATCH, 0.05)
-                seen_ns = time.monotonic_ns() - self._start_ns
-                for message in batch:
-                    value = clients.value_of(message)
-                    if (message.key() or b"").startswith(self._keys):
-                        self.take(value, seen_ns)
-        except Exception as error:  # handed to the thread that can act on it
-            self._failure = error
+    def _see(self, record: Message, value: bytes, seen_ns: int) -> None:
+        if (record.key() or b"").startswith(self._keys):
+            self.take(value, seen_ns)
 
     def take(self, value: bytes, seen_ns: int) -> None:
         """A record of the topic that was seen `seen_ns` after the start."""

@@ -13,13 +13,11 @@ import orjson
 from loadtest.traffic import Labelled
 from loadtest.traffic.labels import Message
 from models.messages import AccountOpened, AuthorizationRequest
-from topics.codec import TYPES_BY_TOPIC
+from topics.codec import TOPIC_OF_TYPE
 from topics.keys import partition_for
 
 CHUNK: Final = 1000
 """Groups held in memory at a time: about half a megabyte."""
-
-_TOPIC: Final[dict[str, str]] = {kind: topic for topic, kinds in TYPES_BY_TOPIC.items() for kind in kinds}
 
 
 class Record(NamedTuple):
@@ -39,7 +37,7 @@ Group = tuple[Record, ...]
 def encode(message: Message | AccountOpened, partitions: int, reference: str | None = None) -> Record:
     """The record of `message` on a cluster whose topics have `partitions` partitions."""
     key = message.account_id.encode()
-    return Record(_TOPIC[message.type], partition_for(key, partitions), key, orjson.dumps(message), reference)
+    return Record(TOPIC_OF_TYPE[message.type], partition_for(key, partitions), key, orjson.dumps(message), reference)
 
 
 def grouped(stream: Iterable[Labelled], partitions: int) -> Iterator[Group]:

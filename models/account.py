@@ -108,6 +108,14 @@ class Account(msgspec.Struct, array_like=True):
         held = sum([hold.amount for hold in self.holds.values() if hold.expires_at > now])
         return self.credit_limit - self.posted_balance - held
 
+    def time_of(self, transmitted_at: int) -> int:
+        """The time of a message as this account sees it: never before anything it has already seen."""
+        return max(self.as_of, transmitted_at)
+
+    def position_of(self, card_token: str) -> int:
+        """Of a card among the account's cards, UNKNOWN_CARD when it is none of them."""
+        return list(self.cards).index(card_token) if card_token in self.cards else UNKNOWN_CARD
+
     def is_held(self, reference: str, now: int) -> bool:
         """Whether there is a hold with this reference that has not expired."""
         hold = self.holds.get(reference)
@@ -132,7 +140,7 @@ class Account(msgspec.Struct, array_like=True):
 
     def reversed_early(self, reference: str, now: int) -> bool:
         """Whether a reversal of this authorisation came before it."""
-        at = self.early_reversals.get(reference) if self.early_reversals else None
+        at = self.early_reversals.get(reference)
         return at is not None and now - at <= EARLY_REVERSAL_MS
 
     def due_at(self) -> int:

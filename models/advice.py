@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from models import hold
-from models.account import UNKNOWN_CARD, Account, Hold
+from models.account import Account, Hold
 from models.answers import AdviceAnswer, add_posted, advice_key, fingerprint_of, is_posted, remember
 from models.authorization import Policy
 from models.hold_life import life_ms
@@ -94,7 +94,7 @@ def _place(
     life = life_ms(
         "purchase", message.mcc, message.entry_mode, message.initiated_by, False, now, policy.hold_ms
     )  # fmt: skip
-    card = list(account.cards).index(message.card_token) if message.card_token in account.cards else UNKNOWN_CARD
+    card = account.position_of(message.card_token)
     placed = Hold(
         message.amount, now, now + life, message.merchant_id, message.mcc, message.amount, 0, life, card,
         message.rrn, message.approval_code, True,
@@ -103,7 +103,7 @@ def _place(
 
 
 def _parked(message: AuthorizationAdvice, outcome: AdviceOutcome, account: Account | None) -> Result:
-    now = message.transmitted_at if account is None else max(account.as_of, message.transmitted_at)
+    now = message.transmitted_at if account is None else account.time_of(message.transmitted_at)
     open_to_buy = None if account is None else account.open_to_buy(now)
     return Result(_acknowledge(message, outcome, 0, open_to_buy, now), [], changed=False, parked=outcome)
 

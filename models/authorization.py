@@ -71,7 +71,7 @@ def screen(account: Account, request: AuthorizationRequest) -> Result | Screened
     answer = account.answers.get(request.network_reference)
     if answer is not None:
         return replay(account, request, answer, print_)
-    now = max(account.as_of, request.transmitted_at)
+    now = account.time_of(request.transmitted_at)
     if account.is_held(request.network_reference, now) or account.purchase(request.network_reference) is not None:
         return Result(unremembered(request, DeclineReason.STALE_DUPLICATE, account), [], changed=False)
     screened = Screened(account, request, print_, now)
@@ -103,7 +103,7 @@ def decide(screened: Screened, score: Opinion, policy: Policy) -> Result:
     )  # fmt: skip
     placed = Hold(
         amount, now, now + life, request.merchant_id, request.mcc, amount, 0, life,
-        list(account.cards).index(request.card_token), request.rrn, approval_code(request.network_reference, print_),
+        account.position_of(request.card_token), request.rrn, approval_code(request.network_reference, print_),
     )  # fmt: skip
     return _answer(screened, open_to_buy - amount, None, score, placed)
 
@@ -112,7 +112,7 @@ def unremembered(
     request: AuthorizationRequest | AuthorizationIncrement, reason: DeclineReason, account: Account | None
 ) -> AuthorizationDecision:
     """A decline that leaves no trace in the row, so that it cannot shadow an answer that is already there."""
-    now = request.transmitted_at if account is None else max(account.as_of, request.transmitted_at)
+    now = request.transmitted_at if account is None else account.time_of(request.transmitted_at)
     open_to_buy = None if account is None else account.open_to_buy(now)
     return AuthorizationDecision(
         "authorization-decision", 1, request.network_reference, request.account_id, "declined", reason,
@@ -163,7 +163,7 @@ def decision(
 def _first_failed_check(screened: Screened) -> tuple[DeclineReason | None, str | None]:
     """The reason, and the name of the control when it is one."""
     account, request, _print, now = screened
-    if account.early_reversals and account.reversed_early(request.network_reference, now):
+    if account.reversed_early(request.network_reference, now):
         return DeclineReason.REVERSED_BEFORE_ARRIVAL, None
     if (request.amount == 0) != (request.kind == "account-verification"):
         return DeclineReason.INVALID_AMOUNT, None

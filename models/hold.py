@@ -17,8 +17,8 @@ def book(account: Account, entry_type: EntryType, amount: int, cause: str, now: 
 
 
 def advance(account: Account, transmitted_at: int) -> int:
-    """The time of a message as this account sees it: never before anything it has already seen."""
-    account.as_of = now = max(account.as_of, transmitted_at)
+    """Let the account see a message's time; returns it as the account sees it."""
+    account.as_of = now = account.time_of(transmitted_at)
     return now
 
 

@@ -22,7 +22,7 @@ def increase(account: Account | None, message: AuthorizationIncrement) -> Result
         return replay(account, message, answer, print_)
     if is_posted(account.posted, message.type, message.network_reference):
         return Result(unremembered(message, DeclineReason.STALE_DUPLICATE, account), [], changed=False)
-    if account.is_held(message.network_reference, max(account.as_of, message.transmitted_at)):
+    if account.is_held(message.network_reference, account.time_of(message.transmitted_at)):
         return Result(unremembered(message, DeclineReason.CONFLICTING_DUPLICATE, account), [], changed=False)
     now = hold.advance(account, message.transmitted_at)
     entries = hold.expire(account, now)

@@ -43,7 +43,7 @@ def match(account: Account, message: Presentment, now: int) -> Match:
         if found:
             return _only(found, MatchRule.RRN_APPROVAL_CODE)
     if message.card_token in account.cards:
-        card = list(account.cards).index(message.card_token)
+        card = account.position_of(message.card_token)
         found = [reference for reference, hold in account.holds.items() if _alike(hold, message, card, now)]
         if found:
             return _only(found, MatchRule.CARD_MERCHANT_AMOUNT)

@@ -66,7 +66,7 @@ def _was_here(account: Account, reference: str) -> bool:
 
 
 def _refuse(account: Account | None, message: Reversal, outcome: ReversalOutcome, parked: bool) -> Result:
-    now = message.transmitted_at if account is None else max(account.as_of, message.transmitted_at)
+    now = message.transmitted_at if account is None else account.time_of(message.transmitted_at)
     open_to_buy = None if account is None else account.open_to_buy(now)
     reply = _acknowledge(message, outcome, 0, open_to_buy, now)
     return Result(reply, [], changed=False, parked=outcome if parked else None)

@@ -50,7 +50,7 @@ def update(account: Account | None, message: M, check: Check[M], post: Post[M]) 
         return repeated
     if is_posted(account.posted, message.type, message.message_id):
         return _rejected(account, message, UpdateOutcome.DUPLICATE)
-    now = max(account.as_of, message.transmitted_at)
+    now = account.time_of(message.transmitted_at)
     against = check(account, message, now)
     if against is not None:
         return parked(account, message, against)
@@ -92,7 +92,7 @@ def _rejected(account: Account | None, message: Update, outcome: UpdateOutcome) 
     if account is None:
         reply = _build_reply(message, outcome, None, None, None, message.transmitted_at)
     else:
-        now = max(account.as_of, message.transmitted_at)
+        now = account.time_of(message.transmitted_at)
         reply = _build_reply(
             message, outcome, account.posted_balance, account.open_holds(), account.open_to_buy(now), now
         )

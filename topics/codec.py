@@ -14,8 +14,30 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from models.messages import Inbound, Outbound
-from topics.declarations import ACCOUNT_EVENTS, AUTHORIZATIONS, CLEARINGS, CLOCK, MAX_RECORD_BYTES, PAYMENTS
+from models.messages import (
+    AccountUpdate,
+    AdviceAcknowledgement,
+    AuthorizationDecision,
+    DeadLetter,
+    FraudScored,
+    Inbound,
+    JournalEntry,
+    Outbound,
+    ReversalAcknowledgement,
+)
+from topics.declarations import (
+    ACCOUNT_EVENTS,
+    ACCOUNT_UPDATES,
+    AUTHORIZATION_DECISIONS,
+    AUTHORIZATIONS,
+    CLEARINGS,
+    CLOCK,
+    DEAD_LETTERS,
+    FRAUD_SCORES,
+    JOURNAL_ENTRIES,
+    MAX_RECORD_BYTES,
+    PAYMENTS,
+)
 
 CAREFUL_BYTES: Final = 2048
 MAX_DIGITS: Final = 20
@@ -30,6 +52,18 @@ TYPES_BY_TOPIC: Final[dict[str, frozenset[str]]] = {
         {"account-opened", "account-status-changed", "card-status-changed", "credit-limit-changed", "controls-set"}
     ),
     CLOCK.name: frozenset({"clock-tick"}),
+}
+
+TOPIC_OF_TYPE: Final[dict[str, str]] = {kind: topic for topic, kinds in TYPES_BY_TOPIC.items() for kind in kinds}
+
+TOPIC_OF_OUTBOUND: Final[dict[type[Outbound], str]] = {
+    AuthorizationDecision: AUTHORIZATION_DECISIONS.name,
+    AdviceAcknowledgement: AUTHORIZATION_DECISIONS.name,
+    ReversalAcknowledgement: AUTHORIZATION_DECISIONS.name,
+    AccountUpdate: ACCOUNT_UPDATES.name,
+    FraudScored: FRAUD_SCORES.name,
+    JournalEntry: JOURNAL_ENTRIES.name,
+    DeadLetter: DEAD_LETTERS.name,
 }
 
 _inbound: Final[TypeAdapter[Inbound]] = TypeAdapter(Annotated[Inbound, Field(discriminator="type")])

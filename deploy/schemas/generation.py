@@ -17,8 +17,7 @@ from pydantic_core import core_schema
 
 from deploy.schemas import comments, values
 from models import messages
-from topics.codec import TYPES_BY_TOPIC
-from topics.declarations import ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, DEAD_LETTERS, FRAUD_SCORES, JOURNAL_ENTRIES
+from topics.codec import TOPIC_OF_OUTBOUND, TOPIC_OF_TYPE
 
 Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -33,15 +32,6 @@ class Direction(StrEnum):
 
 INBOUND: Final[tuple[type, ...]] = get_args(messages.Inbound)
 OUTBOUND: Final[tuple[type, ...]] = get_args(messages.Outbound)
-OUTBOUND_TOPICS: Final[dict[type, str]] = {
-    messages.AuthorizationDecision: AUTHORIZATION_DECISIONS.name,
-    messages.AdviceAcknowledgement: AUTHORIZATION_DECISIONS.name,
-    messages.ReversalAcknowledgement: AUTHORIZATION_DECISIONS.name,
-    messages.AccountUpdate: ACCOUNT_UPDATES.name,
-    messages.FraudScored: FRAUD_SCORES.name,
-    messages.JournalEntry: JOURNAL_ENTRIES.name,
-    messages.DeadLetter: DEAD_LETTERS.name,
-}
 
 
 def schemas() -> dict[str, Schema]:
@@ -89,9 +79,7 @@ def versions_of(message: type) -> tuple[int, ...]:
 
 def topic_of(message: type) -> str:
     """Where it is read or written."""
-    if message in OUTBOUND_TOPICS:
-        return OUTBOUND_TOPICS[message]
-    return next(topic for topic, types in TYPES_BY_TOPIC.items() if type_of(message) in types)
+    return TOPIC_OF_OUTBOUND[message] if message in TOPIC_OF_OUTBOUND else TOPIC_OF_TYPE[type_of(message)]
 
 
 def parts_of(message: type) -> list[type]:

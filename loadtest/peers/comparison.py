@@ -6,8 +6,6 @@ A peer's part of a round: its own topics and process; greetings until it answers
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +15,7 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
-from loadtest import clients
+from loadtest import clients, machine
 from loadtest.peers.audit import audit
 from loadtest.peers.capacity import Capacity, Flood, saturate
 from loadtest.peers.catalogue import Launch, OnProgress, Peer, Toolbox, chosen
@@ -103,7 +101,7 @@ def compare(options: Options, on_progress: OnProgress) -> PeersReport:
     return PeersReport(
         command=options.command,
         began=began,
-        machine=_machine() | ({"broker": options.broker} if options.broker else {}),
+        machine=machine.facts() | ({"broker": options.broker} if options.broker else {}),
         plan=_plan(options),
         rates=options.rates,
         peers=list(results.values()),
@@ -199,24 +197,6 @@ def _in_words(played: Round) -> str:
     if played.failure:
         words.append(f"FAILED: {played.failure}")
     return ", ".join(words)
-
-
-def _machine() -> dict[str, str]:
-    return {
-        "cores": str(os.cpu_count()),
-        "processor": _processor(),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _plan(options: Options) -> dict[str, object]:

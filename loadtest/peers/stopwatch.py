@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
+from confluent_kafka import Message
 
 from loadtest import clients
 from loadtest.latency import Latencies
@@ -18,6 +18,7 @@ from loadtest.peers.stage import Stage
 from loadtest.peers.traffic import Prepared
 from loadtest.schedule import SECOND_NS, Schedule, drive
 from loadtest.usage import UsageMeter
+from loadtest.watch import Watch
 
 GRACE_S: Final = 2.0
 """A request this late after the sending period is given up as unsent."""
@@ -26,7 +27,6 @@ DRAIN_S: Final = 15.0
 """Patience for missing decisions after the last request."""
 
 _PAUSE_NS: Final = 500_000
-_BATCH: Final = 500
 _SETTLE_S: Final = 0.5
 
 
@@ -46,7 +46,7 @@ class Timed:
 
 def time_decisions(stage: Stage, schedule: Schedule, prepared: Sequence[Prepared], process: PeerProcess) -> Timed:
     """Send `prepared`, one record for each of the schedule's, and time the decisions. Raises PeerFailed."""
-    watch = _Watch(stage, schedule)
+    watch = _PeerWatch(stage, schedule)
     try:
         watch.begin()
         sender = _Sender(stage, schedule, prepared, watch, process)
@@ -73,7 +73,12 @@ class _Sender:
     """Hands prepared records to librdkafka when they are due."""
 
     def __init__(
-        self, stage: Stage, schedule: Schedule, prepared: Sequence[Prepared], watch: _Watch, process: PeerProcess
+        self,
+        stage: Stage,
+        schedule: Schedule,
+        prepared: Sequence[Prepared],
+        watch: _PeerWatch,
+        process: PeerProcess,
     ) -> None:
         self._producer = clients.producer(stage.bootstrap)
         self._topic = stage.requests
@@ -88,7 +93,7 @@ class _Sender:
     def send_all(self) -> int:
         """Drive the schedule from a moment in the near future; the number of records handed over."""
         self._clock.start_ns = time.monotonic_ns() + SECOND_NS // 10
-        self._watch.start_ns = self._clock.start_ns
+        self._watch.start_at(self._clock.start_ns)
         return drive(self._schedule, self._send, self._clock, grace_ns=round(GRACE_S * SECOND_NS), pause_ns=_PAUSE_NS)
 
     def finish(self) -> None:
@@ -113,40 +118,13 @@ class _Sender:
         return True
 
 
-class _Watch:
-    """A thread that reads decisions as they are committed, from where the topic ended when it began."""
+class _PeerWatch(Watch):
+    """Times the decisions of a peer."""
 
     def __init__(self, stage: Stage, schedule: Schedule) -> None:
-        self._stage = stage
+        super().__init__(stage.bootstrap, stage.decisions, _SETTLE_S, "peer-watch")
         self._schedule = schedule
-        self._waiting: dict[str, int] = {}
-        self._stopping = threading.Event()
-        self._failure: Exception | None = None
-        self._consumer = clients.low_latency_reader(stage.bootstrap)
-        self._thread = threading.Thread(target=self._read_until_stopped, name="peer-watch", daemon=True)
-        self.start_ns = 0
         self.latencies = Latencies()
-
-    def begin(self) -> None:
-        topic = self._stage.decisions
-        ends = clients.end_offsets(self._consumer, topic, self._stage.partitions)
-        clients.assign_from(self._consumer, topic, ends)
-        self._thread.start()
-        time.sleep(_SETTLE_S)
-
-    def expect(self, request_id: str, k: int) -> None:
-        """Request `k` is about to be sent."""
-        self._waiting[request_id] = k
-
-    @property
-    def outstanding(self) -> int:
-        """Requests awaited, warm-up included."""
-        return len(self._waiting)
-
-    def raise_failure(self) -> None:
-        """Raise here what ended the thread there."""
-        if self._failure:
-            raise self._failure
 
     def drain(self, process: PeerProcess) -> None:
         """Wait for the last decisions, `DRAIN_S` at most."""
@@ -156,24 +134,7 @@ class _Watch:
             self.raise_failure()
             time.sleep(0.05)
 
-    def end(self) -> None:
-        """Stop reading; counts stay."""
-        self._stopping.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._consumer.close()
-
-    def _read_until_stopped(self) -> None:
-        try:
-            while not self._stopping.is_set():
-                batch = clients.arrived(self._consumer, _BATCH, 0.05)
-                seen_ns = time.monotonic_ns() - self.start_ns
-                for message in batch:
-                    self._take(clients.value_of(message), seen_ns)
-        except Exception as error:  # handed to the thread that can act on it
-            self._failure = error
-
-    def _take(self, decision: bytes, seen_ns: int) -> None:
-        k = self._waiting.pop(orjson.loads(decision)["request_id"], None)
+    def _see(self, _record: Message, value: bytes, seen_ns: int) -> None:
+        k = self._waiting.pop(orjson.loads(value)["request_id"], None)
         if k is not None and k >= self._schedule.warmup:
             self.latencies.record((seen_ns - self._schedule.due_ns(k)) // 1000)

@@ -6,9 +6,7 @@ import asyncio
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 from confluent_kafka import Producer
 
@@ -16,14 +14,10 @@ from deploy.embedded.kafka import Broker
 from tests.support import messages as say
 from tests.support.checker import Run
 from tests.support.story import just_now, open_accounts, story
-from tests.support.traffic import Load, producer, read, send, wait_for
+from tests.support.traffic import Load, bodies, producer, read, send, wait_for
 from tests.support.workers import worker
 from topics import codec
 from topics.keys import partition_for
-
-
-def bodies(partitions: list[list[Any]]) -> list[dict[str, Any]]:
-    return [orjson.loads(record.value()) for partition in partitions for record in partition]
 
 
 def listening(pid: int) -> set[str]:

@@ -39,8 +39,9 @@ from tests.support import messages as say
 from tests.support.auditor import Auditor, Disagreement, same
 from tests.support.auditor.book import ON_A_HOLD
 from tests.support.auditor.holds import meant
-from tests.support.engine import TOPIC_OF_TYPE, Bench
+from tests.support.engine import Bench
 from topics import codec
+from topics.codec import TOPIC_OF_TYPE
 
 ACCOUNT = "acct-1"
 LINES = 60

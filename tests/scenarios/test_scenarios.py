@@ -12,11 +12,11 @@ import pytest
 from models.journal import EntryType
 from models.matching import MatchRule
 from models.outcomes import AdviceOutcome, DeclineReason, ReversalOutcome, UpdateOutcome
-from tests.support.engine import TOPIC_OF_TYPE
 from tests.support.scenario.playing import play
 from tests.support.scenario.reading import load
 from tests.support.scenario.sending import VERBS
 from tests.support.scenario.story import Scenario
+from topics.codec import TOPIC_OF_TYPE
 
 STORIES = sorted(Path(__file__).parent.glob("*.yaml"))
 CASES = (

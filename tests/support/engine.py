@@ -16,9 +16,7 @@ from models.messages import Inbound
 from tables import rows
 from tables.sweep import RoundRobin
 from topics import codec
-from topics.codec import TYPES_BY_TOPIC
-
-TOPIC_OF_TYPE = {kind: topic for topic, kinds in TYPES_BY_TOPIC.items() for kind in kinds}
+from topics.codec import TOPIC_OF_TYPE
 
 
 @dataclass

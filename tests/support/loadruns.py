@@ -26,7 +26,7 @@ Service = Callable[[int], int | None]
 
 
 class NumberClock:
-    """Time that passes only when someone sleeps."""
+    """Time that passes only when someone sleeps or works."""
 
     def __init__(self) -> None:
         self.ns = 0

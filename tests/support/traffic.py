@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from models.messages import Inbound
-from tests.support.engine import TOPIC_OF_TYPE
 from topics import codec
+from topics.codec import TOPIC_OF_TYPE
 from topics.keys import partition_for
 
 PARTITIONS = 4
@@ -101,6 +102,11 @@ def read(bootstrap: str, topic: str, deadline_s: float = 60) -> list[list[Any]]:
 def _positions(reader: Consumer, topic: str, number: int) -> list[TopicPartition]:
     positions = reader.position([TopicPartition(topic, p) for p in range(number)])
     return [TopicPartition(tp.topic, tp.partition, max(tp.offset, 0)) for tp in positions]
+
+
+def bodies(partitions: list[list[Any]]) -> list[dict[str, Any]]:
+    """The contents of what `read` or `wait_for` found."""
+    return [orjson.loads(record.value()) for partition in partitions for record in partition]
 
 
 def wait_for(bootstrap: str, topic: str, count: int, deadline_s: float = 90) -> list[list[Any]]:

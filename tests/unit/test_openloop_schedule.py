@@ -6,21 +6,9 @@ import pytest
 
 from loadtest.latency import Latencies
 from loadtest.schedule import SECOND_NS, Schedule, drive
+from tests.support.loadruns import NumberClock
 
 MS = 1_000_000
-
-
-class NumberClock:
-    """Time that passes only when someone sleeps or works."""
-
-    def __init__(self) -> None:
-        self.ns = 0
-
-    def elapsed_ns(self) -> int:
-        return self.ns
-
-    def sleep_ns(self, duration_ns: int) -> None:
-        self.ns += duration_ns
 
 
 def test_requests_are_due_evenly_from_the_start() -> None:

@@ -13,8 +13,9 @@ from pydantic import TypeAdapter
 
 from deploy.schemas import generation
 from models import messages
-from tests.support.engine import TOPIC_OF_TYPE, Bench
+from tests.support.engine import Bench
 from topics import codec
+from topics.codec import TOPIC_OF_TYPE
 
 REQUIRED_ONLY = {
     "authorization-request": b"""{"type": "authorization-request", "version": 1, "network_reference": "ref-1",

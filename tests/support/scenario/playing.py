@@ -16,7 +16,7 @@ import orjson
 from models.authorization import Policy
 from models.messages import ClockTick, Inbound
 from tables import rows
-from tests.support.engine import TOPIC_OF_TYPE, Bench
+from tests.support.engine import Bench
 from tests.support.scenario.journal import Journal
 from tests.support.scenario.model import UNSUSPICIOUS, ScriptedModel
 from tests.support.scenario.replies import changes_nothing, implied, take
@@ -24,6 +24,7 @@ from tests.support.scenario.sending import build
 from tests.support.scenario.story import After, Expected, Issuer, Said, Scenario, Step
 from tests.support.scenario.table import Check, Row, table
 from tests.support.scenario.values import shown
+from topics.codec import TOPIC_OF_TYPE
 
 _REPLY_TOPICS: Final = ("authorization-decisions", "account-updates")
 _MONEY: Final = frozenset(
