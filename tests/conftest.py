@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,6 +37,8 @@ hypothesis_settings.register_profile(
 
 def pytest_configure(config: pytest.Config) -> None:
     """Decide once which servers to use, and how property tests draw."""
+    # A shell that starts `make test &` has it ignore Ctrl-C, and so would every process that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     settings = Settings()
     both_given = bool(settings.kafka and settings.postgres_dsn)
     config.stash[_SETTINGS] = settings
