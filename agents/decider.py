@@ -1,7 +1,6 @@
 """The agent that decides: one slice in, one fenced Kafka transaction out, then the rows to the local store.
 
-    1. skip      what this assignment has already committed (Faust resumes input before it seeks, so a slice in work
-                 can be delivered again)
+    1. skip      what this assignment has already committed, should it ever be delivered again
     2. begin     register partitions and source offsets; they travel while
     3. decide    the engine works the slice out
     4. fenced    a stale worker stops here, having written nothing

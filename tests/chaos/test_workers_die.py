@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded.kafka import Broker
+from tests.support import messages as say
 from tests.support.checker import Run
-from tests.support.story import open_accounts, story
-from tests.support.traffic import Load, wait_for
+from tests.support.story import ACCOUNTS, just_now, open_accounts, story
+from tests.support.traffic import Load, bodies, producer, send, wait_for
 from tests.support.workers import worker
 
 SESSION_TIMEOUT_S = 6
@@ -34,6 +35,31 @@ def test_a_worker_killed_inside_a_commit_loses_and_doubles_nothing(
         load.join(60)
         wait_for(kafka, "authorization-decisions", len(told))
         Run(kafka).check()
+
+
+def test_what_waits_when_a_worker_starts_is_all_decided(own_broker: Broker, tmp_path: Path) -> None:
+    """Faust empties its queues between letting input in and saying that it is ready. What came in meanwhile was lost:
+    until the next restart where its partition had a committed offset, for good where it had none (the first round)."""
+    kafka, at = own_broker.bootstrap, just_now()
+    requests = [say.request(f"ref-{n}", account=f"acct-{n % ACCOUNTS}", transmitted_at=at) for n in range(1000)]
+    payments = [say.payment(1, f"pay-{n}", f"acct-{n % ACCOUNTS}", transmitted_at=at) for n in range(400)]
+    with worker(kafka, tmp_path) as first:
+        first.wait_ready()
+        open_accounts(kafka)
+    sender = producer(kafka)
+    for rounds in (1, 2):
+        send(sender, requests[500 * (rounds - 1) : 500 * rounds])
+        send(sender, payments[200 * (rounds - 1) : 200 * rounds])
+        with worker(kafka, tmp_path, fault="EARLY") as late:
+            late.wait_ready()
+            decided = wait_for(kafka, "authorization-decisions", 500 * rounds)
+            updated = wait_for(kafka, "account-updates", ACCOUNTS + 200 * rounds)
+    assert sorted(body["network_reference"] for body in bodies(decided)) == sorted(
+        request.network_reference for request in requests
+    )
+    assert sorted(body["message_id"] for body in bodies(updated) if body["message_id"].startswith("pay-")) == sorted(
+        payment.message_id for payment in payments
+    )
 
 
 def test_a_worker_killed_twice_from_outside_under_load(own_broker: Broker, tmp_path: Path, database: str) -> None:

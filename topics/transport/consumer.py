@@ -7,6 +7,9 @@ What differs from Faust's own, and why (its source at 0.15.3):
   (Faust instead fills a buffer, takes full partitions out of the active set, and sleeps a second);
 - paused partitions are paused in aiokafka too: a prefetched changelog partition that nobody reads holds up every
   fetch from its broker;
+- input waits until the tables are restored and this consumer has gone to the committed offsets itself (Faust resumes
+  input, seeks, and then empties the streams' queues: a slice handed out meanwhile is gone, with the position past it,
+  and a partition nothing was ever committed on is not sought at all);
 - changelog records go to the store in bulk (Faust: one event each).
 """
 
@@ -78,6 +81,19 @@ class SliceThread(driver.AIOKafkaConsumerThread):
                 return stable  # type: ignore[no-any-return]
             await asyncio.sleep(0.05)
 
+    async def go_to_committed(self, partitions: Iterable[TP]) -> None:
+        """Position `partitions`, as far as they are still assigned, at the group's committed offsets; at the beginning
+        where nothing was committed."""
+        consumer = self._ensure_consumer()
+        wanted = {TopicPartition(*tp) for tp in partitions}
+        committed = await consumer._coordinator.fetch_committed_offsets(list(wanted))
+        wanted &= consumer.assignment()
+        for tp in wanted & committed.keys():
+            consumer.seek(tp, committed[tp].offset)
+        uncommitted = wanted - committed.keys()
+        if uncommitted:
+            await consumer.seek_to_beginning(*uncommitted)
+
     async def progress(self, partitions: Iterable[TP]) -> dict[TP, tuple[int | None, int | None]]:
         """{partition: (position, offset of the last record handed out)}, both of one moment."""
         state = self._ensure_consumer()._subscription.subscription.assignment.state_value
@@ -90,7 +106,11 @@ class SliceThread(driver.AIOKafkaConsumerThread):
 
 
 class SliceConsumer(driver.Consumer):
-    """Yields one event per poll; `release` opens the gate for the next."""
+    """Yields one event per poll; `release` opens the gate for the next.
+
+    Input is handed out only in a term whose tables are restored, and only after `getmany`, the one place that takes
+    records, has gone to the committed offsets. What a poll begun earlier brings is dropped: that seek is still to come.
+    """
 
     fetch_wait_ms: int = 20
 
@@ -98,6 +118,9 @@ class SliceConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._idle = asyncio.Event()
         self._idle.set()
+        self.term = 0  # counts revocations and assignments
+        self._tables_restored = False
+        self._positioned = False
 
     def _new_consumer_thread(self) -> SliceThread:
         return SliceThread(self, fetch_wait_ms=self.fetch_wait_ms, loop=self.loop, beacon=self.beacon)
@@ -110,6 +133,32 @@ class SliceConsumer(driver.Consumer):
         """The slice in work is done with, committed or dropped."""
         self._idle.set()
 
+    def open_input(self, term: int) -> None:
+        """The tables of this term are restored; without effect if another has begun."""
+        self._tables_restored = term == self.term
+
+    def _close_input(self) -> None:
+        self.term += 1
+        self._tables_restored = self._positioned = False
+
+    def stop_flow(self) -> None:
+        """Faust calls this when partitions leave."""
+        self._close_input()
+        super().stop_flow()
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        self._close_input()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def perform_seek(self) -> None:
+        """Nothing: Faust's moment is too early, see `getmany`."""
+
+    async def _go_to_committed(self) -> None:
+        term = self.term
+        inputs = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
+        await self.thread.call_thread(self.thread.go_to_committed, inputs)
+        self._positioned = term == self.term
+
     def pause_partitions(self, tps: Iterable[TP]) -> None:
         super().pause_partitions(tps)
         self._in_thread("pause", tps)
@@ -120,19 +169,18 @@ class SliceConsumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
         await self._idle.wait()
+        if self._tables_restored and not self._positioned:
+            await self._go_to_committed()
         records, active = await self._wait_next_records(timeout)
-        if not records or self.should_stop:
-            return
-        if not self.flow_active:  # a rebalance began: what we hold is read again from the committed offsets
-            await self.perform_seek()
+        if not records or self.should_stop or not self.flow_active:
             return
         slice_ = {}
         for tp, fetched in records.items():
             if not fetched or (active is not None and tp not in active):
                 continue
-            if tp.topic in self.app.tables.changelog_topics:
+            if self._is_changelog_tp(tp):
                 self._restore(tp, fetched)
-            else:
+            elif self._positioned:
                 slice_[tp] = fetched
         if slice_ and self.thread.fetched_under is not None:
             tp = next(iter(slice_))

@@ -34,10 +34,15 @@ class MarkerAwareRecovery(Recovery):
 
     deadline_s: float = 300.0
     _positioned = False  # the partitions of this assignment have been sought to where the store ends
+    _term = 0  # of the consumer, when this assignment came
 
-    async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
         self._positioned = False
-        await super().on_rebalance(*args, **kwargs)
+        if generation_id == self.app.consumer_generation_id:
+            self._term = self._consumer.term
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
     async def _build_highwaters(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
         if title == "active":
@@ -53,6 +58,12 @@ class MarkerAwareRecovery(Recovery):
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         self._positioned = False
         await super().on_recovery_completed(generation_id)
+        if generation_id == self.app.consumer_generation_id:
+            self._consumer.open_input(self._term)
+
+    @property
+    def _consumer(self) -> SliceConsumer:
+        return cast(SliceConsumer, self.app.consumer)
 
     def need_recovery(self) -> bool:
         return not self._positioned or super().need_recovery()
@@ -84,7 +95,7 @@ class MarkerAwareRecovery(Recovery):
         }
         if not behind:
             return
-        thread = cast(SliceConsumer, self.app.consumer).thread
+        thread = self._consumer.thread
         progress: dict[TP, tuple[int | None, int | None]] = await thread.call_thread(thread.progress, behind)
         for tp, (position, last) in progress.items():
             end = self.active_highwaters[tp]
