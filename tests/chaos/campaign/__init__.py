@@ -1,0 +1,15 @@
+"""A fault campaign: faults by a seeded schedule, under load, on real servers and processes; afterwards everything is
+checked. `python -m tests.chaos.campaign --seed N --minutes M`, or `make chaos`.
+
+    schedule     which fault when: a function of seed and length, nothing else
+    story        what is sent: authorisations of ever new accounts, one record in a hundred poison
+    load         sends the story at a steady rate
+    world        the broker, the database, the workers and the sink, as processes that can be hurt
+    faults       the registry; workers, stores, servers, network: the faults
+    watch        when each partition decided again
+    conduct      plays the schedule and keeps a trial for every fault
+    history      what the topics say, one partition at a time
+    checker      one decision each, books in agreement, every poison record in the dead letters once
+    ledger       the ledger in PostgreSQL against the rows
+    page         docs/reliability.md and the table on the terminal
+"""

@@ -1,0 +1,246 @@
+"""Plays a schedule against a world under load, measures every recovery, and has everything checked at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.chaos.campaign import checker, ledger, story
+from tests.chaos.campaign.faults import Damage, Fault
+from tests.chaos.campaign.history import APP_ID, INPUTS, read
+from tests.chaos.campaign.load import Load
+from tests.chaos.campaign.schedule import Appointment, schedule
+from tests.chaos.campaign.watch import Watch
+from tests.chaos.campaign.world import World
+from tests.support.auditor import Disagreement
+from tests.support.traffic import PARTITIONS, producer, wait_for
+
+RATE: Final = 600
+"""Messages a second; poison is on top."""
+PATIENCE_S: Final = 120.0
+"""A fault from which nothing has recovered for this long is given up on; far more than any recovery takes."""
+MOST_ENDS: Final = 4
+"""A process that ended by itself as often as this after a fault does not come back by itself."""
+OVERRUN: Final = 1.5
+"""Faults that are still to come when the load has lasted as many times its length are left out."""
+POLL_S: Final = 0.05
+
+Say = Callable[[str, float], None]
+"""(a line about what is happening, share of the campaign that is done)"""
+
+
+@dataclass(slots=True)
+class Trial:
+    """One fault and what came of it. Times in seconds; `trouble`: what kept it from recovering by itself."""
+
+    fault: str
+    seed: int
+    started: float  # since the load began
+    began: float  # since the epoch
+    recovery_s: float | None = None
+    held_s: float = 0.0
+    ends: list[str] = field(default_factory=list)  # processes that ended by themselves
+    trouble: str | None = None
+
+
+@dataclass(slots=True)
+class Result:
+    """A finished campaign. It passed if nothing was lost, and every fault was recovered from without help."""
+
+    seed: int
+    length_s: float
+    schedule: list[Appointment]
+    trials: list[Trial] = field(default_factory=list)
+    left_out: list[Appointment] = field(default_factory=list)
+    messages: int = 0
+    poison: int = 0
+    entries: int = 0
+    load_s: float = 0.0
+    lost: list[str] = field(default_factory=list)  # whatever the checker found, with its history
+    lost_after: set[int] = field(default_factory=set)  # indices of the trials under which it came in
+
+    @property
+    def passed(self) -> bool:
+        return not self.lost and not any(trial.trouble for trial in self.trials)
+
+
+class Campaign:
+    """`length_s` of schedule; starting the servers and checking come on top. `folder` must be empty."""
+
+    def __init__(
+        self, seed: int, length_s: float, faults: Mapping[str, Fault], folder: Path, jars: Sequence[Path], say: Say
+    ) -> None:
+        self._faults = faults
+        plan = schedule(seed, length_s, {name: fault.lasts_s for name, fault in faults.items()})
+        self.result = Result(seed, length_s, plan)
+        self._world = World(folder, jars)
+        self._say_ = say
+
+    def run(self) -> Result:
+        """Everything, once. Raises only what is wrong with the campaign itself (servers that do not start, ...)."""
+        chapters = ceil(self.result.length_s * OVERRUN * 1.3 * RATE / story.CHAPTER)
+        self._say("starting servers, worker and sink", 0)
+        with self._world:
+            self._open_accounts(chapters)
+            load = Load(self._world.kafka, story.told(self.result.seed, chapters), RATE)
+            with _watching(self._world.kafka) as watch:
+                self._play(load, watch)
+            self._say("waiting until everything is decided", 0.85)
+            self._drain()
+            self._check(load)
+        return self.result
+
+    # -- under load
+
+    def _open_accounts(self, chapters: int) -> None:
+        opened, sender = 0, producer(self._world.kafka)
+        for opening in story.accounts(chapters):
+            record = story.record(opening)
+            sender.produce(record.topic, record.value, record.key, record.partition)
+            opened += 1
+            if opened % 1000 == 0:
+                sender.flush(60)
+        sender.flush(60)
+        wait_for(self._world.kafka, "account-updates", opened)
+
+    def _play(self, load: Load, watch: Watch) -> None:
+        begun = time.monotonic()
+        load.start()
+        try:
+            for number, appointment in enumerate(self.result.schedule):
+                elapsed = time.monotonic() - begun
+                if elapsed > self.result.length_s * OVERRUN:
+                    self.result.left_out = self.result.schedule[number:]
+                    break
+                self._world.wait(appointment.at_s - elapsed)
+                self._say(appointment.fault, 0.8 * number / len(self.result.schedule))
+                self._try(appointment, watch, time.monotonic() - begun)
+            self._world.wait(self.result.length_s - (time.monotonic() - begun))
+        finally:
+            self.result.load_s = time.monotonic() - begun
+            load.finish()
+
+    def _try(self, appointment: Appointment, watch: Watch, started: float) -> None:
+        fault, world = self._faults[appointment.fault], self._world
+        trial = Trial(appointment.fault, appointment.seed, started, time.time())
+        self.result.trials.append(trial)
+        watch.forget()
+        world.ends.clear()
+        try:
+            damage = fault.strike(world, Random(appointment.seed))
+            trial.held_s = damage.held_s
+            trial.ends, world.ends = world.ends, []
+            over = self._over(fault, damage, watch)
+            trial.recovery_s = over - damage.at
+            world.one_worker()
+            self._until(lambda: watch.decided_again(over + 0.001))
+        except AssertionError as trouble:
+            trial.trouble = str(trouble)[:600]
+            self._help()
+        trial.ends += world.ends
+
+    def _over(self, fault: Fault, damage: Damage, watch: Watch) -> float:
+        """When it was over; raises AssertionError when it does not end."""
+        if fault.proof == "decisions":
+            return self._until(lambda: watch.decided_again(damage.since))
+        before = self._until(lambda: _number(ledger.posted(self._world.dsn)))
+        return self._until(lambda: _now_if((ledger.posted(self._world.dsn) or 0) > before))
+
+    def _until(self, known: Callable[[], float | None]) -> float:
+        """What `known` gives once it gives something; the world is supervised meanwhile."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (found := known()) is None:
+            self._world.supervise()
+            if len(self._world.ends) >= MOST_ENDS:
+                raise AssertionError(f"does not come back by itself: {self._world.ends[-1]}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not recovered after {PATIENCE_S:.0f} s; {self._world.state()}")
+            time.sleep(POLL_S)
+        return found
+
+    def _help(self) -> None:
+        """What an operator would do in the end: kill the workers, delete the local store, start anew."""
+        self._world.rebuild()
+        self._world.ends.clear()
+
+    # -- afterwards
+
+    def _drain(self) -> None:
+        """Until the workers' group has committed the end of every input; what it leaves is found by the checker."""
+        reader = Consumer({"bootstrap.servers": self._world.kafka, "group.id": APP_ID, "enable.auto.commit": False})
+        try:
+            self._until(lambda: _now_if(_lag(reader) == 0))
+        except AssertionError as trouble:
+            self.result.lost.append(f"not everything is decided: {_lag(reader)} records wait: {trouble}")
+        finally:
+            reader.close()
+        for name in list(self._world.workers):
+            self._world.stop_worker(name)
+
+    def _check(self, load: Load) -> None:
+        figures: dict[str, tuple[int, int, int]] = {}
+        result, poison = self.result, 0
+        for partition in range(PARTITIONS):
+            self._say(f"checking partition {partition}", 0.86 + 0.03 * partition)
+            history = read(self._world.kafka, partition)
+            try:
+                result.messages += checker.check(history)
+            except checker.Difference as difference:
+                self._blame(difference)
+            figures |= checker.figures(history)
+            result.entries += len(history.entries)
+            poison += checker.poisoned(history)
+        if poison != load.poison_delivered:
+            result.lost.append(f"{load.poison_delivered} poison records were sent, {poison} are in the topics")
+        result.poison = poison
+        self._say("comparing the ledger", 0.98)
+        try:
+            ledger.check(self._world.dsn, figures, result.entries, self._world.supervise)
+        except Disagreement as disagreement:
+            result.lost.append(f"ledger: {disagreement}")
+
+    def _blame(self, difference: checker.Difference) -> None:
+        """Note it, with the trial during which the input behind it came in."""
+        self.result.lost.append(str(difference))
+        if difference.at is not None:
+            before = [n for n, trial in enumerate(self.result.trials) if trial.began * 1000 <= difference.at]
+            self.result.lost_after |= set(before[-1:])
+
+    def _say(self, line: str, done: float) -> None:
+        self._say_(line, done)
+
+
+@contextmanager
+def _watching(bootstrap: str) -> Iterator[Watch]:
+    watch = Watch(bootstrap)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.close()
+
+
+def _number(found: int | None) -> float | None:
+    return None if found is None else float(found)
+
+
+def _now_if(true: bool) -> float | None:
+    return time.time() if true else None
+
+
+def _lag(reader: Consumer) -> int:
+    """Records on the input topics behind the offsets that the group has committed."""
+    wanted = [TopicPartition(topic, p) for topic in INPUTS for p in range(PARTITIONS)]
+    lag = 0
+    for tp in reader.committed(wanted, 10):
+        low, end = reader.get_watermark_offsets(TopicPartition(tp.topic, tp.partition), 10)
+        lag += end - max(tp.offset, low)
+    return lag

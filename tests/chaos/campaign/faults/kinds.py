@@ -1,0 +1,49 @@
+"""What a fault is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, Protocol
+
+from tests.chaos.campaign.world import World
+
+Proof = Literal["decisions", "postings"]
+"""What shows that it is over: every partition decides again, or the ledger grows again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """When a fault struck and when it was over, in seconds since the epoch. Whatever is decided after `since` is
+    decided by a worker that has recovered (or has taken over); `held_s`: how long an outage was held on purpose."""
+
+    at: float
+    since: float
+    held_s: float = 0.0
+
+
+class Fault(Protocol):
+    """`strike` hurts one thing and does what an operator's tools would do about it; it raises
+    AssertionError when they cannot. `lasts_s`: about how long until all is well, for the schedule."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def what(self) -> str: ...
+
+    @property
+    def proof(self) -> Proof: ...
+
+    @property
+    def lasts_s(self) -> float: ...
+
+    def strike(self, world: World, random: Random) -> Damage: ...
+
+
+def held(world: World, seconds: float) -> float:
+    """Let an outage last; how long it did."""
+    begun = time.monotonic()
+    world.wait(seconds)
+    return time.monotonic() - begun

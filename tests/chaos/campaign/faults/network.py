@@ -1,0 +1,55 @@
+"""The connections between a worker and the broker are cut. For these the worker comes through `link`."""
+
+from __future__ import annotations
+
+import time
+from random import Random
+from typing import Final
+
+from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, held
+from tests.chaos.campaign.world import World
+
+ANSWER_S: Final = 30.0
+
+
+def _behind_the_link(world: World, random: Random) -> None:
+    world.stop_worker()
+    world.start_worker(through_link=True).wait_ready()
+    world.wait(1 + random.random())
+
+
+class NetworkCut:
+    name = "network-cut"
+    what = "the worker's connections to the broker are reset and refused for 1 to 9 s"
+    proof: Proof = "decisions"
+    lasts_s = 22.0
+
+    def strike(self, world: World, random: Random) -> Damage:
+        _behind_the_link(world, random)
+        at = time.time()
+        world.link.cut()
+        held_s = held(world, random.uniform(1.0, 9.0))
+        since = time.time()
+        world.link.mend()
+        return Damage(at, since, held_s)
+
+
+class CommitAnswerLost:
+    name = "commit-answer-lost"
+    what = "a commit reaches the broker, its answer does not come back: the connection is reset instead"
+    proof: Proof = "decisions"
+    lasts_s = 16.0
+
+    def strike(self, world: World, random: Random) -> Damage:
+        _behind_the_link(world, random)
+        before, at = world.link.answers_lost, time.time()
+        world.link.lose_an_answer()
+        deadline = time.monotonic() + ANSWER_S
+        while world.link.answers_lost == before:
+            if time.monotonic() > deadline:
+                raise AssertionError("no commit came through the link")
+            time.sleep(0.005)
+        return Damage(at, time.time())
+
+
+FAULTS: Final[list[Fault]] = [NetworkCut(), CommitAnswerLost()]

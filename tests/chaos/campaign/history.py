@@ -1,0 +1,115 @@
+"""What the topics say about one partition number. Everything about an account is in one partition number of every
+topic, so a run is checked partition by partition and never has to be in memory whole."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import orjson
+from confluent_kafka import Consumer, TopicPartition
+
+from models.messages import JournalEntry, Posting
+from topics import codec
+from topics.admin import changelog
+from topics.declarations import ACCOUNT_EVENTS, ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS, DEAD_LETTERS
+from topics.declarations import JOURNAL_ENTRIES as JOURNAL
+
+APP_ID: Final = "opentobuy"
+PATIENCE_S: Final = 120
+INPUTS: Final = {  # input topic -> where its replies go, in the order in which they are checked
+    ACCOUNT_EVENTS.name: ACCOUNT_UPDATES.name,
+    AUTHORIZATIONS.name: AUTHORIZATION_DECISIONS.name,
+}
+
+
+class Record(NamedTuple):
+    """A record as it was read; `at`: its timestamp in milliseconds."""
+
+    offset: int
+    at: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass
+class History:
+    """One partition of everything, in topic order. `rows`: the changelog's last row of each account."""
+
+    partition: int
+    inputs: dict[str, list[Record]]
+    replies: dict[str, list[Record]]
+    entries: list[JournalEntry]
+    rows: dict[str, bytes]
+    dead_letters: list[dict[str, Any]]
+    by_account: dict[str, list[JournalEntry]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by_account = defaultdict(list)
+        for entry in self.entries:
+            self.by_account[entry.account_id].append(entry)
+
+    def account(self, account_id: str) -> list[str]:
+        """All that is known of one account, a line each, in topic order."""
+        return [
+            *(line for topic in self.inputs for line in _lines(topic, self.inputs[topic], account_id)),
+            *(line for topic in self.replies for line in _lines(topic, self.replies[topic], account_id)),
+            *(f"{JOURNAL.name}: {orjson.dumps(entry).decode()}" for entry in self.by_account.get(account_id, [])),
+        ]
+
+
+def read(bootstrap: str, partition: int) -> History:
+    """The history of a finished run; raises AssertionError when a topic cannot be read to its end."""
+    return History(
+        partition,
+        {topic: list(records(bootstrap, topic, partition)) for topic in INPUTS},
+        {topic: list(records(bootstrap, topic, partition)) for topic in INPUTS.values()},
+        [_entry(record) for record in records(bootstrap, JOURNAL.name, partition)],
+        {
+            (record.key or b"").decode(): record.value or b""
+            for record in records(bootstrap, changelog(APP_ID).name, partition)
+        },
+        [orjson.loads(record.value or b"") for record in records(bootstrap, DEAD_LETTERS.name, partition)],
+    )
+
+
+def records(bootstrap: str, topic: str, partition: int) -> Iterator[Record]:
+    """Every committed record of one partition, in offset order."""
+    reader = Consumer(
+        {
+            "bootstrap.servers": bootstrap, "group.id": "campaign-reader", "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest", "enable.auto.commit": False,
+        }
+    )  # fmt: skip
+    try:
+        end = reader.get_watermark_offsets(TopicPartition(topic, partition), 30)[1]
+        reader.assign([TopicPartition(topic, partition, 0)])
+        deadline = time.monotonic() + PATIENCE_S
+        while max(0, reader.position([TopicPartition(topic, partition)])[0].offset) < end:
+            assert time.monotonic() < deadline, f"{topic} {partition} could not be read to its end {end}"
+            for record in reader.consume(5000, 0.2):
+                if record.error() is None:
+                    yield Record(record.offset() or 0, record.timestamp()[1], record.key(), record.value())
+    finally:
+        reader.close()
+
+
+def message(topic: str, record: Record) -> Any:
+    """An input record's message; raises codec.Unreadable."""
+    return codec.decode(topic, record.key, record.value)
+
+
+def _entry(record: Record) -> JournalEntry:
+    body = orjson.loads(record.value or b"")
+    body["postings"] = [Posting(**posting) for posting in body["postings"]]
+    return JournalEntry(**body)
+
+
+def _lines(topic: str, found: list[Record], account_id: str) -> Iterator[str]:
+    wanted = account_id.encode()
+    for record in found:
+        if record.key == wanted:
+            yield f"{topic} {record.offset}: {(record.value or b'').decode(errors='backslashreplace')}"

@@ -1,0 +1,70 @@
+"""Sends records at a steady rate from a thread; what an outage held back is sent as soon as the broker answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tests.chaos.campaign.story import POISON_KEY, Outgoing
+from tests.support.traffic import Failed, producer
+
+TICK_S: Final = 0.01
+FLUSH_S: Final = 180
+
+
+class Load(threading.Thread):
+    """`start`, then `finish`, which raises what went wrong. Counts what the broker has acknowledged."""
+
+    def __init__(self, bootstrap: str, records: Iterator[Outgoing], rate: int) -> None:
+        super().__init__(daemon=True, name="load")
+        self._records, self._rate = records, rate
+        self._sender = producer(bootstrap)
+        self._enough = threading.Event()
+        self._error: BaseException | None = None
+        self.delivered = 0
+        self.poison_delivered = 0
+
+    def run(self) -> None:
+        try:
+            start, sent = time.monotonic(), 0
+            while not self._enough.wait(TICK_S):
+                due = int((time.monotonic() - start) * self._rate) + 1
+                while sent < due:
+                    self._send(next(self._records))
+                    sent += 1
+                self._sender.poll(0)
+        except BaseException as error:
+            self._error = error
+
+    def finish(self) -> None:
+        """Stop, and return when every record is with the broker; raises Failed."""
+        self._enough.set()
+        self.join(FLUSH_S)
+        left = self._sender.flush(FLUSH_S)
+        if self._error is not None:
+            raise Failed(f"the load ended: {self._error!r}") from self._error
+        if left or self.is_alive():
+            raise Failed(f"{left} records were not taken by the broker within {FLUSH_S} s")
+
+    def _send(self, record: Outgoing) -> None:
+        while True:
+            try:
+                self._sender.produce(
+                    record.topic, record.value, record.key, record.partition, on_delivery=self._delivered
+                )
+            except BufferError:  # the queue is full: the broker is away
+                self._sender.poll(0.1)
+                if self._enough.is_set():
+                    return
+            else:
+                return
+
+    def _delivered(self, error: Any, record: Any) -> None:
+        if error is not None:
+            self._error = self._error or Failed(str(error))
+        elif record.key().startswith(POISON_KEY):
+            self.poison_delivered += 1
+        else:
+            self.delivered += 1
