@@ -1,0 +1,32 @@
+"""The local store, in a dictionary: what is left of a worker that died, if anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Store:
+    """Rows by partition and key, beside the changelog offset up to which they are complete."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[bytes, bytes]] = {}
+        self.offsets: dict[int, int] = {}
+
+    def copy(self) -> Store:
+        """As of now: a process that died, or will, may leave this to its successor."""
+        other = Store()
+        other.rows = {partition: dict(rows) for partition, rows in self.rows.items()}
+        other.offsets = dict(self.offsets)
+        return other
+
+    def row(self, partition: int, key: bytes) -> bytes | None:
+        return self.rows.get(partition, {}).get(key)
+
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes]], offset: int) -> None:
+        """Rows and offset at once."""
+        self.rows.setdefault(partition, {}).update(rows)
+        self.offsets[partition] = offset
+
+    def scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """At most `limit` rows in key order behind `after`."""
+        return sorted(item for item in self.rows.get(partition, {}).items() if item[0] > after)[:limit]

@@ -1,0 +1,189 @@
+"""One worker process: what runs in it, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+
+from agents.decider import Decider
+from agents.engine import Engine
+from agents.metrics import WorkerMetrics
+from models.authorization import Policy
+from tables.sweep import RoundRobin
+from tests.simulation.broker import Broker
+from tests.simulation.consumer import CHANGELOG, NO_MEMBER, Client, Consumer
+from tests.simulation.group import Place
+from tests.simulation.producer import Transactions
+from tests.simulation.schedule import Schedule
+from tests.simulation.store import Store
+from tests.simulation.turns import Activity, turn, until
+from topics.transport.consumer import Slice
+from topics.transport.fencing import Membership
+from topics.transport.recovery import MarkerAwareRecovery
+
+METRICS = WorkerMetrics()
+"""One for all: a registry takes longer to make than a history to run"""
+
+
+class Killed(BaseException):
+    """The process ends inside a step of its decider."""
+
+
+@dataclass
+class Plan:
+    """How a history treats its processes. `most`: records of a fetch. The others are probabilities."""
+
+    most: int
+    killed_at_step: float
+    frozen_at_step: float
+    early_input: float
+
+
+class Worker:
+    """A process of this name. It ends by itself when something is raised that leaves the outcome unknown."""
+
+    def __init__(self, name: str, broker: Broker, store: Store, schedule: Schedule, plan: Plan) -> None:
+        self.name, self.store = name, store
+        self.frozen = self.ended = False
+        self.activities: list[Activity] = []
+        self._broker, self._schedule, self._plan = broker, schedule, plan
+        self._member: str | None = None
+        self._queue: list[Slice] = []
+        self.client = Client(broker, schedule, name, plan.most)
+        self.consumer = Consumer(self.client, store)
+        self.transactions = Transactions(broker, f"opentobuy-{name}", schedule, self.spawn)
+        engine = Engine(store.row, None, Policy(), 300_000, RoundRobin(store.scan))
+        self.decider = Decider(engine, self.transactions, CHANGELOG, store.write, METRICS, self._step)  # type: ignore[arg-type]
+        self.spawn("keeper", self._keep_membership())
+        self.spawn("fetcher", self._fetch())
+        self.spawn("agent", self._decide())
+
+    # -- life
+
+    def spawn(self, name: str, coroutine: Coroutine[Any, Any, Any]) -> Activity:
+        activity = Activity(name, coroutine)
+        self.activities.append(activity)
+        return activity
+
+    def go(self, activity: Activity) -> None:
+        """One turn of one activity; what nobody waits for ends the process."""
+        activity.go()
+        if activity.done:
+            self.activities.remove(activity)
+            if activity.error is not None and activity.name in ("keeper", "fetcher", "agent"):
+                self._schedule.note(f"{self.name} ends: {activity.error!r}")
+                self.end()
+                if isinstance(activity.error, (AssertionError, AttributeError, TypeError, NameError)):
+                    raise activity.error
+
+    def end(self) -> None:
+        """Nothing in memory goes on."""
+        self.ended = True
+        for activity in self.activities:
+            activity.drop()
+        self.activities.clear()
+
+    def _step(self, name: str) -> None:
+        if self._schedule.chance(self._plan.killed_at_step):
+            raise Killed(name)
+        if self._schedule.chance(self._plan.frozen_at_step):
+            self._schedule.note(f"{self.name} freezes at {name}")
+            self.frozen = True
+
+    def settled(self) -> bool:
+        """Nothing in work, nothing to restore, nothing to rejoin."""
+        membership, group = self.client.membership, self._broker.group
+        in_work = bool(self._queue) or self.decider.lock.locked() or not self.consumer._tables_restored
+        return not in_work and not group.must_rejoin(membership)
+
+    # -- input
+
+    async def _fetch(self) -> None:
+        while True:
+            async for _tp, message in self.consumer.getmany(1.0):
+                self._queue.append(message.value)
+            await turn("poll")
+
+    async def _decide(self) -> None:
+        while True:
+            await until("a slice", lambda: bool(self._queue))
+            slice_ = self._queue.pop(0)
+            await turn("slice in hand")
+            await self.decider.handle(slice_, self.consumer)
+
+    # -- membership
+
+    async def _keep_membership(self) -> None:
+        await self.transactions.start()
+        while True:
+            await self._join()
+            await self._restore(self.consumer.term)
+            await until("heartbeat", self._must_rejoin)
+            await self._give_up()
+
+    def _must_rejoin(self) -> bool:
+        return self._broker.group.must_rejoin(self.client.membership)
+
+    async def _join(self) -> None:
+        """Raises InstanceFenced when a newer process has this name."""
+        place = None
+        while place is None:
+            await turn("JoinGroup")
+            self._member = self._broker.group.join(self.name, self._member)
+            await until("the new generation", lambda: bool(self._place()) or not self._known())
+            place = self._place()
+        self.client.membership = Membership(place.generation, self._member or "", self.name)
+        self._schedule.note(f"{self.name} is in generation {place.generation} with {place.partitions}")
+        await turn("SyncGroup")
+        self.consumer.assigned(place.partitions, self._schedule.chance(self._plan.early_input))
+
+    def _place(self) -> Place | None:
+        return self._broker.group.place(self.name, self._member or "")
+
+    def _known(self) -> bool:
+        return self._broker.group.members.get(self.name) == self._member
+
+    async def _give_up(self) -> None:
+        """Partitions leave: in Faust's order."""
+        if not self._known():
+            self.client.membership = NO_MEMBER._replace(instance_id=self.name)
+        await turn("revoke")
+        self.consumer.stop_flow()
+        await turn("empty the queue")
+        self._queue.clear()
+        await self.decider.revoked(self.consumer)
+
+    # -- recovery
+
+    async def _restore(self, term: int) -> None:
+        """From where the store ends to the end of the changelog; given up when the partitions leave meanwhile."""
+        thread, recovery = self.consumer.thread, _Recovery(self.consumer)
+        changelogs = sorted(tp for tp in self.consumer.assignment() if tp.topic == CHANGELOG)
+        ends = await thread.call_thread(thread._highwaters, changelogs)
+        for tp in changelogs:
+            offset = self.store.offsets.get(tp.partition, -1)
+            recovery.active_offsets[tp], recovery.active_highwaters[tp] = offset, ends[tp] - 1
+            self.client.seek(tp, offset + 1)
+        while recovery.behind():
+            if self._must_rejoin():
+                return
+            await turn("restoring")
+            await MarkerAwareRecovery._finish_partitions(recovery)  # type: ignore[arg-type]
+        await turn("restored")
+        self.consumer.restored(term)
+
+
+class _Recovery(SimpleNamespace):
+    """What the real recovery's answer to "is it complete?" is asked of."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        super().__init__(_consumer=consumer, active_offsets=consumer.restored_to, active_highwaters={})
+        consumer.restored_to.clear()
+
+    def behind(self) -> list[TP]:
+        offsets = self.active_offsets
+        return [tp for tp, end in self.active_highwaters.items() if end >= 0 and offsets[tp] < end]
