@@ -12,13 +12,14 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 import orjson
 
 from tables import rows
-from tests.chaos.campaign.history import INPUTS, History, Record, message
+from tests.chaos.campaign.history import INPUTS, History, Record, message, read
 from tests.chaos.campaign.story import POISON_KEY
 from tests.support.auditor import Auditor, Disagreement, same
 from tests.support.checker import REPLIES, Run
@@ -32,6 +33,30 @@ class Difference(AssertionError):
         super().__init__("\n".join([f"partition {history.partition}, account {account_id}: {what}", *lines]))
         self.what = what
         self.at = at
+
+
+@dataclass(slots=True)
+class Checked:
+    """What one partition amounts to. `difference`: the first thing that is wrong, with its history; `at` as there."""
+
+    messages: int
+    poison: int
+    entries: int
+    figures: dict[str, tuple[int, int, int]]
+    difference: str | None = None
+    at: int | None = None
+
+
+def checked(bootstrap: str, partition: int) -> Checked:
+    """Read and check one partition of a finished run."""
+    history = read(bootstrap, partition)
+    messages = sum(not _is_poison(record) for records in history.inputs.values() for record in records)
+    found = Checked(messages, poisoned(history), len(history.entries), figures(history))
+    try:
+        check(history)
+    except Difference as difference:
+        found.difference, found.at = str(difference), difference.at
+    return found
 
 
 def check(history: History) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -15,7 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from tests.chaos.campaign import checker, ledger, story
 from tests.chaos.campaign.faults import Damage, Fault
-from tests.chaos.campaign.history import APP_ID, INPUTS, read
+from tests.chaos.campaign.history import APP_ID, INPUTS
 from tests.chaos.campaign.load import Load
 from tests.chaos.campaign.schedule import Appointment, schedule
 from tests.chaos.campaign.watch import Watch
@@ -65,7 +68,7 @@ class Result:
     entries: int = 0
     load_s: float = 0.0
     lost: list[str] = field(default_factory=list)  # whatever the checker found, with its history
-    lost_after: set[int] = field(default_factory=set)  # indices of the trials under which it came in
+    lost_after: list[int] = field(default_factory=list)  # indices of the trials under which it came in
 
     @property
     def passed(self) -> bool:
@@ -187,32 +190,29 @@ class Campaign:
 
     def _check(self, load: Load) -> None:
         figures: dict[str, tuple[int, int, int]] = {}
-        result, poison = self.result, 0
-        for partition in range(PARTITIONS):
-            self._say(f"checking partition {partition}", 0.86 + 0.03 * partition)
-            history = read(self._world.kafka, partition)
-            try:
-                result.messages += checker.check(history)
-            except checker.Difference as difference:
-                self._blame(difference)
-            figures |= checker.figures(history)
-            result.entries += len(history.entries)
-            poison += checker.poisoned(history)
-        if poison != load.poison_delivered:
-            result.lost.append(f"{load.poison_delivered} poison records were sent, {poison} are in the topics")
-        result.poison = poison
+        result = self.result
+        self._say("checking every partition", 0.88)
+        for checked in _checked(self._world.kafka):
+            result.messages += checked.messages
+            result.poison += checked.poison
+            result.entries += checked.entries
+            figures |= checked.figures
+            if checked.difference is not None:
+                self._blame(checked.difference, checked.at)
+        if result.poison != load.poison_delivered:
+            result.lost.append(f"{load.poison_delivered} poison records were sent, {result.poison} are in the topics")
         self._say("comparing the ledger", 0.98)
         try:
             ledger.check(self._world.dsn, figures, result.entries, self._world.supervise)
         except Disagreement as disagreement:
             result.lost.append(f"ledger: {disagreement}")
 
-    def _blame(self, difference: checker.Difference) -> None:
-        """Note it, with the trial during which the input behind it came in."""
-        self.result.lost.append(str(difference))
-        if difference.at is not None:
-            before = [n for n, trial in enumerate(self.result.trials) if trial.began * 1000 <= difference.at]
-            self.result.lost_after |= set(before[-1:])
+    def _blame(self, difference: str, at: int | None) -> None:
+        """Note it, with the trial during which the input behind it came in (milliseconds since the epoch)."""
+        self.result.lost.append(difference)
+        if at is not None:
+            before = [n for n, trial in enumerate(self.result.trials) if trial.began * 1000 <= at]
+            self.result.lost_after += before[-1:]
 
     def _say(self, line: str, done: float) -> None:
         self._say_(line, done)
@@ -226,6 +226,12 @@ def _watching(bootstrap: str) -> Iterator[Watch]:
         yield watch
     finally:
         watch.close()
+
+
+def _checked(bootstrap: str) -> list[checker.Checked]:
+    """Every partition, side by side: nothing else runs by then."""
+    with ProcessPoolExecutor(min(PARTITIONS, os.cpu_count() or 1), get_context("spawn")) as pool:
+        return list(pool.map(checker.checked, [bootstrap] * PARTITIONS, range(PARTITIONS)))
 
 
 def _number(found: int | None) -> float | None:

@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from confluent_kafka import Producer
+
 from tests.chaos.campaign.story import POISON_KEY, Outgoing
-from tests.support.traffic import Failed, producer
+from tests.support.traffic import Failed
 
 TICK_S: Final = 0.01
 FLUSH_S: Final = 180
@@ -20,7 +22,12 @@ class Load(threading.Thread):
     def __init__(self, bootstrap: str, records: Iterator[Outgoing], rate: int) -> None:
         super().__init__(daemon=True, name="load")
         self._records, self._rate = records, rate
-        self._sender = producer(bootstrap)
+        self._sender = Producer(
+            {
+                "bootstrap.servers": bootstrap, "linger.ms": 0, "acks": "all", "enable.idempotence": True,
+                "reconnect.backoff.max.ms": 500, "log_level": 0,
+            }
+        )  # fmt: skip
         self._enough = threading.Event()
         self._error: BaseException | None = None
         self.delivered = 0

@@ -1,0 +1,106 @@
+"""`python -m tests.chaos.campaign --seed N --minutes M [--faults a,b] [--json] [--page FILE]`: a campaign from the
+command line. Ends with 0 when it passed, 1 when it did not; then the servers' and workers' logs are kept."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from agents.settings import Settings
+from deploy.embedded.kafka import obtain_jars
+from loadtest.machine import facts
+from tests.chaos.campaign import page
+from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Say
+from tests.chaos.campaign.faults import REGISTRY, Fault, chosen
+from tests.chaos.campaign.world import ROOT
+
+PAGE = ROOT / "docs" / "reliability.md"
+
+
+def main(
+    seed: Annotated[int, typer.Option(help="the same seed, length and faults: the same schedule")] = 1,
+    minutes: Annotated[float, typer.Option(help="minutes of load; starting and checking come on top")] = 8,
+    faults: Annotated[str | None, typer.Option(help=f"of {', '.join(REGISTRY)}; all if not given")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
+    page_file: Annotated[Path | None, typer.Option("--page", help="write the report there")] = None,
+) -> None:
+    """Hurt the stack for some minutes, then check everything it did."""
+    try:
+        wanted = chosen(faults)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped in order
+    result = _campaign(seed, minutes * 60, wanted)
+    _report(result, wanted, as_json)
+    if page_file is not None:
+        command = f"python -m tests.chaos.campaign --seed {seed} --minutes {minutes:g}"
+        command += f" --faults {faults}" if faults else ""
+        page_file.write_text(page.markdown(result, wanted, command, PATIENCE_S), encoding="utf-8")
+    raise typer.Exit(0 if result.passed else 1)
+
+
+def _campaign(seed: int, length_s: float, wanted: Mapping[str, Fault]) -> Result:
+    folder = Path(tempfile.mkdtemp(prefix="opentobuy-campaign-"))
+    passed = False
+    try:
+        with _progress() as say:
+            jars = obtain_jars(Settings().home, lambda line: say(line, 0))
+            result = Campaign(seed, length_s, wanted, folder, jars, say).run()
+        passed = result.passed
+    finally:
+        if passed:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            print(f"logs and data are in {folder}", file=sys.stderr)
+    return result
+
+
+@contextmanager
+def _progress() -> Iterator[Say]:
+    """A bar on a terminal, lines elsewhere; both on stderr."""
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description:40}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def say(line: str, done: float) -> None:
+            bar.update(task, description=line, completed=done)
+            if not console.is_terminal:
+                console.print(f"{done:4.0%} {line}")
+
+        yield say
+
+
+def _report(result: Result, wanted: Mapping[str, Fault], as_json: bool) -> None:
+    if as_json:
+        document: dict[str, Any] = {"passed": result.passed, "commit": page.commit(), "machine": facts()}
+        print(orjson.dumps(document | {"campaign": result}, option=orjson.OPT_INDENT_2).decode())
+        return
+    console = Console(highlight=False, markup=False)
+    console.print(page.table(result, wanted))
+    for trial in result.trials:
+        for end in trial.ends:
+            console.print(f"{trial.fault}: {end}")
+        if trial.trouble:
+            console.print(f"{trial.fault} (seed {trial.seed}) NEEDED HELP: {trial.trouble}")
+    if not result.passed:
+        console.print(f"seed {result.seed}, schedule:")
+        for appointment in result.schedule:
+            console.print(f"  {appointment.at_s:7.1f} s  {appointment.fault}  (seed {appointment.seed})")
+    for lost in result.lost:
+        console.print(lost, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,156 @@
+"""The report: docs/reliability.md, and the same table on the terminal."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from statistics import median
+from typing import Final
+
+from rich.table import Table
+
+from loadtest.machine import facts
+from tests.chaos.campaign.conduct import RATE, Result, Trial
+from tests.chaos.campaign.faults import Fault
+from tests.chaos.campaign.story import POISON_PERCENT
+from tests.chaos.campaign.world import ROOT
+
+COLUMNS: Final = ("fault", "tried", "lost", "needed help", "recovered after, p50 / max", "outage held, max")
+TESTED: Final = ("agents", "deploy", "models", "sinks", "tables", "topics")
+_HOW: Final = """\
+- **The load**: {rate} messages a second over the real topics (requests, increments, advices, reversals, repeats) to one
+  worker, and {percent} % of poison on top: undecodable, empty, without a value, or too large. It goes on during faults.
+- **Lost** is what the checker found wrong with the inputs that came in after a fault and before the next: a request
+  without its one decision or with another than the auditor's, journal entries that are not in the auditor's books, a
+  row in the changelog or a ledger in PostgreSQL that disagrees with them, poison without its one dead letter.
+- **Recovered after** counts, in seconds, from the fault until *every* partition has decided again, by a worker that was
+  started or has taken over after it; for PostgreSQL and the sink, until the ledger grows again. It includes the outage
+  where one was held on purpose, and on a machine this small the start of a Python process.
+- **Needed help**: did not come back by itself within {patience:.0f} s, or ended again and again. The campaign then does
+  what an operator would do: it deletes the local store and starts everything anew.
+- Processes that end by themselves are started again after a second, as a service manager does it.
+- Everything runs on one machine with one broker: what needs several (a lost disk, another coordinator) is not tried.
+"""
+
+
+def rows(result: Result, faults: Mapping[str, Fault]) -> list[tuple[str, ...]]:
+    """A row for every fault that was tried, in the order of `faults`; columns as COLUMNS."""
+    return [
+        _row(name, trials, result)
+        for name in faults
+        if (trials := [trial for trial in result.trials if trial.fault == name])
+    ]
+
+
+def _row(name: str, trials: Sequence[Trial], result: Result) -> tuple[str, ...]:
+    times = [trial.recovery_s for trial in trials if trial.recovery_s is not None]
+    lost = sum(trial is result.trials[number] for number in result.lost_after for trial in trials)
+    helped = sum(trial.trouble is not None for trial in trials)
+    held = max(trial.held_s for trial in trials)
+    return (
+        name,
+        str(len(trials)),
+        f"in {lost}" if lost else "nothing",
+        f"{helped} times" if helped else "no",
+        f"{median(times):.1f} / {max(times):.1f} s" if times else "-",
+        f"{held:.1f} s" if held else "-",
+    )
+
+
+def table(result: Result, faults: Mapping[str, Fault]) -> Table:
+    """The rows for the terminal."""
+    drawn = Table(title=verdict(result))
+    for column in COLUMNS:
+        drawn.add_column(column, overflow="fold")
+    for row in rows(result, faults):
+        drawn.add_row(*row)
+    return drawn
+
+
+def verdict(result: Result) -> str:
+    """One line."""
+    helped = sum(trial.trouble is not None for trial in result.trials)
+    lost = f"{len(result.lost)} things are WRONG" if result.lost else "nothing lost"
+    return (
+        f"{len(result.trials)} faults, {result.messages:,} messages, {result.poison:,} poison: {lost}; "
+        f"{f'{helped} needed HELP' if helped else 'all recovered by themselves'}"
+    )
+
+
+def commit() -> str:
+    """The commit that was tested, and whether there were changes on top of it."""
+    changed = _git("status", "--porcelain", "--", *TESTED)
+    return f"{_git('rev-parse', '--short', 'HEAD') or 'unknown'}{' with changes on top' if changed else ''}"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def markdown(result: Result, faults: Mapping[str, Fault], command: str, patience_s: float) -> str:
+    """docs/reliability.md, whole."""
+    how = _HOW.format(rate=RATE, percent=POISON_PERCENT, patience=patience_s)
+    parts = [
+        "# Reliability",
+        "What a campaign of faults did to the engine, and what it lost. This page is written by the run: `make chaos`.",
+        f"**{verdict(result)}.**",
+        _run(result, command),
+        "## Result",
+        _markdown_table(COLUMNS, rows(result, faults)),
+        *_left_out(result),
+        "## Faults",
+        "\n".join(f"- **{name}**: {fault.what}." for name, fault in faults.items()),
+        *_troubles(result),
+        "## How it is measured",
+        how.rstrip(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _run(result: Result, command: str) -> str:
+    machine = facts()
+    return "\n".join(
+        [
+            f"Run on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC at commit {commit()}, seed {result.seed}, "
+            f"{result.load_s / 60:.1f} minutes of load, {result.entries:,} journal entries:",
+            "",
+            "```",
+            command,
+            "```",
+            "",
+            f"Machine: {machine['cores']} cores ({machine['processor']}), {machine['memory']}, {machine['system']}, "
+            f"Python {machine['python']}.",
+        ]
+    )
+
+
+def _left_out(result: Result) -> list[str]:
+    if not result.left_out:
+        return []
+    return [f"For want of time these were left out: {', '.join(each.fault for each in result.left_out)}."]
+
+
+def _troubles(result: Result) -> list[str]:
+    """What did not go well, in full: people have to act on it."""
+    told = [
+        f"- {trial.fault} (seed {trial.seed}), {trial.started:.0f} s into the load: {_one_line(trial.trouble)}"
+        for trial in result.trials
+        if trial.trouble
+    ]
+    wrong = [f"- {_one_line(lost.splitlines()[0])}" for lost in result.lost]
+    found = []
+    if told:
+        found += ["## What needed help", "\n".join(told)]
+    if wrong:
+        found += ["## What is wrong", "\n".join(wrong)]
+    return found
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.replace(str(ROOT), ".").replace("|", "/").split())
+
+
+def _markdown_table(columns: Sequence[str], found: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *found]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,306 @@
+"""The fault campaign (tests/chaos/campaign): its schedule, its checker against planted faults, and a short one.
+
+`make chaos` runs a long one.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from models.messages import JournalEntry, Posting
+from tests.chaos.campaign import checker, page, story
+from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Trial
+from tests.chaos.campaign.faults import REGISTRY, chosen
+from tests.chaos.campaign.history import INPUTS, History, Record
+from tests.chaos.campaign.schedule import Appointment, schedule
+from tests.support import messages as say
+from tests.support.engine import Bench
+from tests.support.story import story as tell
+
+LASTING = {"a": 5.0, "b": 10.0, "c": 20.0}
+ACCOUNT = "acct-7"
+AT = say.T0
+
+
+# -- the schedule
+
+
+def test_a_schedule_is_a_function_of_seed_and_length() -> None:
+    assert schedule(7, 300, LASTING) == schedule(7, 300, dict(reversed(LASTING.items())))
+    assert schedule(7, 300, LASTING) != schedule(8, 300, LASTING)
+    assert schedule(7, 300, LASTING) != schedule(7, 301, LASTING)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_faults_follow_one_another_within_the_length(seed: int) -> None:
+    planned = schedule(seed, 200, LASTING)
+    assert len(planned) > 5
+    for one, next_ in pairwise(planned):
+        assert next_.at_s > one.at_s + LASTING[one.fault]
+    assert planned[-1].at_s + LASTING[planned[-1].fault] <= 200
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_fault_comes_once_before_any_comes_again(seed: int) -> None:
+    names = [appointment.fault for appointment in schedule(seed, 200, LASTING)]
+    for start in range(0, len(names) - len(LASTING), len(LASTING)):
+        assert set(names[start : start + len(LASTING)]) == set(LASTING)
+
+
+def test_a_schedule_without_faults_or_without_time() -> None:
+    assert schedule(1, 3, LASTING) == []
+    with pytest.raises(ValueError, match="at least one fault"):
+        schedule(1, 300, {})
+
+
+def test_faults_are_chosen_by_name() -> None:
+    assert list(chosen("sink-killed, worker-killed")) == ["sink-killed", "worker-killed"]
+    assert chosen(None) == REGISTRY
+    assert all(name == fault.name and fault.what and fault.lasts_s > 0 for name, fault in REGISTRY.items())
+    with pytest.raises(ValueError, match="there is no fault 'earthquake'"):
+        chosen("earthquake")
+
+
+# -- the load
+
+
+def test_one_record_in_a_hundred_is_poison_and_no_account_is_in_two_chapters() -> None:
+    sent = list(story.told(seed=3, chapters=2))
+    poison = [record for record in sent if record.key.startswith(story.POISON_KEY)]
+    assert len(sent) - len(poison) == 2 * story.CHAPTER
+    assert 0.7 < 100 * len(poison) / len(sent) < 1.3
+    assert len({record.key for record in poison}) == len(poison)
+    accounts = {opening.account_id.encode() for opening in story.accounts(2)}
+    assert {record.key for record in sent} - {record.key for record in poison} == accounts
+
+
+# -- the checker: a right history, and what it says when something is planted in it
+
+
+@dataclass
+class Told:
+    """A history made by the real engine without Kafka; `earlier` are rows from before its last messages."""
+
+    history: History
+    earlier: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def made() -> Told:
+    random = Random(5)
+    bench = Bench()
+    history = History(0, {topic: [] for topic in INPUTS}, {topic: [] for topic in INPUTS.values()}, [], {}, [])
+    records = [story.record(say.opened(f"acct-{number}", transmitted_at=AT)) for number in range(200)]
+    for message in tell(1500, seed=5):
+        records.append(story.record(message))
+        if random.random() < 0.02:
+            records.append(story.poison(random, len(records)))
+    earlier: dict[str, bytes] = {}
+    for number, record in enumerate(records):
+        if number == len(records) - 700:
+            earlier = {key.decode(): row for (_partition, key), row in bench.rows.items()}
+        _decide(bench, history, record)
+    history.rows |= {key.decode(): row for (_partition, key), row in bench.rows.items()}
+    history.__post_init__()
+    return Told(history, earlier)
+
+
+def _decide(bench: Bench, history: History, record: story.Outgoing) -> None:
+    """One record through the engine; all that comes of it into the history."""
+    replies = set(INPUTS.values())
+    before = len(bench.sent)
+    bench.run((record.topic, record.key, record.value))
+    history.inputs[record.topic].append(Record(bench.offset, AT, record.key, record.value))
+    for topic, body in bench.sent[before:]:
+        if topic in replies:
+            history.replies[topic].append(Record(len(bench.sent), AT, record.key, orjson.dumps(body)))
+        elif topic == "journal-entries":
+            history.entries.append(_entry(body))
+        elif topic == "dead-letters":
+            history.dead_letters.append(body)
+
+
+def _entry(body: dict[str, Any]) -> JournalEntry:
+    return JournalEntry(**(body | {"postings": [Posting(**posting) for posting in body["postings"]]}))
+
+
+@pytest.fixture
+def told(made: Told) -> Told:
+    return copy.deepcopy(made)
+
+
+def test_a_right_history_passes(told: Told) -> None:
+    assert checker.check(told.history) == 200 + 1500
+    assert checker.poisoned(told.history) > 10
+    assert len(told.history.by_account[ACCOUNT]) > 3
+    assert len(checker.figures(told.history)) == 200
+
+
+def _first_entry(told: Told) -> int:
+    return next(n for n, entry in enumerate(told.history.entries) if entry.account_id == ACCOUNT)
+
+
+def _decisions(told: Told) -> list[Record]:
+    return told.history.replies["authorization-decisions"]
+
+
+def _decision(told: Told) -> int:
+    """Where the account's first approval is."""
+    return next(
+        n for n, each in enumerate(_decisions(told)) if each.key == ACCOUNT.encode() and b'"approved"' in each.value
+    )  # type: ignore[operator]
+
+
+def drop_an_entry(told: Told) -> None:
+    del told.history.entries[_first_entry(told)]
+
+
+def double_a_hold(told: Told) -> None:
+    number = _first_entry(told)
+    told.history.entries.insert(number, told.history.entries[number])
+
+
+def raise_a_hold(told: Told) -> None:
+    entry = told.history.entries[_first_entry(told)]
+    entry.postings = [replace(posting, amount=2 * posting.amount) for posting in entry.postings]
+
+
+def unbalance_an_entry(told: Told) -> None:
+    entry = told.history.entries[_first_entry(told)]
+    entry.postings[0].amount += 1
+
+
+def double_a_decision(told: Told) -> None:
+    number = _decision(told)
+    _decisions(told).insert(number, _decisions(told)[number])
+
+
+def drop_a_decision(told: Told) -> None:
+    del _decisions(told)[_decision(told)]
+
+
+def decline_what_was_approved(told: Told) -> None:
+    number = _decision(told)
+    body = orjson.loads(_decisions(told)[number].value or b"")
+    body |= {"outcome": "declined", "reason": "insufficient-open-to-buy", "approved_amount": 0, "approval_code": None}
+    _decisions(told)[number] = _decisions(told)[number]._replace(value=orjson.dumps(body))
+
+
+def keep_a_stale_row(told: Told) -> None:
+    assert told.earlier[ACCOUNT] != told.history.rows[ACCOUNT]
+    told.history.rows[ACCOUNT] = told.earlier[ACCOUNT]
+
+
+def lose_a_row(told: Told) -> None:
+    del told.history.rows[ACCOUNT]
+
+
+PLANTED: list[tuple[Callable[[Told], None], str]] = [
+    (drop_an_entry, "sequences"),
+    (double_a_hold, "sequences"),
+    (raise_a_hold, "entries from 1"),
+    (unbalance_an_entry, "balances"),
+    (double_a_decision, "authorizations"),
+    (drop_a_decision, "authorizations"),
+    (decline_what_was_approved, "engine"),
+    (keep_a_stale_row, ACCOUNT),
+    (lose_a_row, "rows in the changelog"),
+]
+
+
+@pytest.mark.parametrize(("plant", "said"), PLANTED, ids=lambda each: getattr(each, "__name__", ""))
+def test_a_planted_fault_is_found_with_the_accounts_history(
+    told: Told, plant: Callable[[Told], None], said: str
+) -> None:
+    plant(told)
+    told.history.__post_init__()
+    with pytest.raises(checker.Difference, match=said) as found:
+        checker.check(told.history)
+    assert "authorizations " in str(found.value), "what was asked is told"
+    assert "authorization-decisions " in str(found.value), "what was answered is told"
+
+
+def test_the_last_decision_lost_or_given_twice_is_found(told: Told) -> None:
+    last = _decisions(told).pop()
+    with pytest.raises(checker.Difference, match="no reply to authorizations"):
+        checker.check(told.history)
+    _decisions(told).extend([last, last])
+    with pytest.raises(checker.Difference, match="a reply too many"):
+        checker.check(told.history)
+
+
+def test_a_dead_letter_lost_doubled_or_changed_is_found(told: Told) -> None:
+    letter = next(each for each in told.history.dead_letters if each["value_base64"])
+    told.history.dead_letters.append(letter)
+    with pytest.raises(checker.Difference, match="has 2 dead letters"):
+        checker.check(told.history)
+    told.history.dead_letters = [each for each in told.history.dead_letters if each is not letter]
+    with pytest.raises(checker.Difference, match="has 0 dead letters"):
+        checker.check(told.history)
+    told.history.dead_letters.append(letter | {"value_base64": "AAAA"})
+    with pytest.raises(checker.Difference, match="not its record"):
+        checker.check(told.history)
+
+
+def test_a_message_in_the_dead_letters_is_found(told: Told) -> None:
+    letter = next(each for each in told.history.dead_letters if each["value_base64"])
+    record = next(each for each in told.history.inputs["authorizations"] if each.key == ACCOUNT.encode())
+    told.history.dead_letters.append(
+        letter
+        | {"offset": record.offset, "reason": "processing-error"}
+        | {"key_base64": _base64(record.key), "value_base64": _base64(record.value)}
+    )
+    with pytest.raises(checker.Difference, match="parked as processing-error"):
+        checker.check(told.history)
+
+
+def _base64(data: bytes | None) -> str:
+    return base64.b64encode(data or b"").decode()
+
+
+# -- the page
+
+
+def test_the_page_says_what_was_lost_and_what_needed_help() -> None:
+    faults = chosen("worker-killed,store-deleted,sink-killed")
+    result = Result(9, 60.0, [Appointment(4.0, "worker-killed", 1)])
+    result.trials = [
+        Trial("worker-killed", 1, 4.0, 100.0, recovery_s=2.0),
+        Trial("worker-killed", 2, 9.0, 110.0, recovery_s=4.0),
+        Trial("store-deleted", 3, 20.0, 120.0, trouble="not recovered"),
+    ]
+    assert not result.passed
+    result.lost, result.lost_after = ["partition 0: a reply too many\nwith its history"], [1]
+    text = page.markdown(result, faults, "the command", PATIENCE_S)
+    assert "| worker-killed | 2 | in 1 | no | 3.0 / 4.0 s | - |" in text
+    assert "| store-deleted | 1 | nothing | 1 times | - | - |" in text
+    assert "| sink-killed |" not in text, "what was not tried has no figures"
+    assert "- partition 0: a reply too many\n" in text
+    assert "seed 9" in text
+
+
+# -- for real
+
+SHORT = "worker-killed,killed-at-commit,worker-frozen,broker-killed,postgres-killed,store-deleted"
+
+
+@pytest.mark.timeout(600)
+def test_a_short_campaign_loses_nothing(tmp_path: Path, kafka_jars: list[Path]) -> None:
+    """A minute and a half of faults; most of the guarantee's surface, always the same schedule."""
+    told: list[str] = []
+    campaign = Campaign(1, 85, chosen(SHORT), tmp_path, kafka_jars, lambda line, _done: told.append(line))
+    result = campaign.run()
+    assert result.passed, "\n".join([*result.lost, *(str(trial) for trial in result.trials), *told])
+    assert len(result.trials) + len(result.left_out) == len(result.schedule)
+    assert result.messages > 20_000
+    assert result.poison > 0
