@@ -9,7 +9,7 @@ INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format lock docs clean
+.PHONY: help setup demo test test-fast chaos lint format lock docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: .venv/dev.stamp ## run all tests on real servers (ARGS="-k name" to choose
 
 test-fast: .venv/dev.stamp ## run the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/property $(ARGS)
+
+chaos: .venv/dev.stamp ## kill, freeze and cut everything under load, check all of it, write docs/reliability.md (ARGS="--seed 7")
+	$(BIN)/python -m tests.chaos.campaign --page docs/reliability.md $(ARGS)
 
 lint: .venv/dev.stamp ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ checked. `python -m tests.chaos.campaign --seed N --minutes M`, or `make chaos`.
     watch        when each partition decided again
     conduct      plays the schedule and keeps a trial for every fault
     history      what the topics say, one partition at a time
+    pairing      each message with its reply, in the order they were decided in
     checker      one decision each, books in agreement, every poison record in the dead letters once
     ledger       the ledger in PostgreSQL against the rows
     page         docs/reliability.md and the table on the terminal

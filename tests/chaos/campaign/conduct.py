@@ -27,13 +27,15 @@ from tests.support.auditor import Disagreement
 from tests.support.traffic import PARTITIONS, producer, wait_for
 
 RATE: Final = 600
-"""Messages a second; poison is on top."""
+"""Records a second."""
 PATIENCE_S: Final = 120.0
 """A fault from which nothing has recovered for this long is given up on; far more than any recovery takes."""
 MOST_ENDS: Final = 4
 """A process that ended by itself as often as this after a fault does not come back by itself."""
-OVERRUN: Final = 1.5
+OVERRUN: Final = 1.2
 """Faults that are still to come when the load has lasted as many times its length are left out."""
+SPARE_S: Final = 2 * PATIENCE_S
+"""The last fault may take as long; there must be something to send meanwhile."""
 POLL_S: Final = 0.05
 
 Say = Callable[[str, float], None]
@@ -50,6 +52,7 @@ class Trial:
     began: float  # since the epoch
     recovery_s: float | None = None
     held_s: float = 0.0
+    note: str = ""
     ends: list[str] = field(default_factory=list)  # processes that ended by themselves
     trouble: str | None = None
 
@@ -89,7 +92,7 @@ class Campaign:
 
     def run(self) -> Result:
         """Everything, once. Raises only what is wrong with the campaign itself (servers that do not start, ...)."""
-        chapters = ceil(self.result.length_s * OVERRUN * 1.3 * RATE / story.CHAPTER)
+        chapters = ceil((self.result.length_s * OVERRUN + SPARE_S) * RATE / story.CHAPTER)
         self._say("starting servers, worker and sink", 0)
         with self._world:
             self._open_accounts(chapters)
@@ -139,7 +142,7 @@ class Campaign:
         world.ends.clear()
         try:
             damage = fault.strike(world, Random(appointment.seed))
-            trial.held_s = damage.held_s
+            trial.held_s, trial.note = damage.held_s, damage.note
             trial.ends, world.ends = world.ends, []
             over = self._over(fault, damage, watch)
             trial.recovery_s = over - damage.at

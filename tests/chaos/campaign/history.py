@@ -15,14 +15,26 @@ from confluent_kafka import Consumer, TopicPartition
 from models.messages import JournalEntry, Posting
 from topics import codec
 from topics.admin import changelog
-from topics.declarations import ACCOUNT_EVENTS, ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS, DEAD_LETTERS
-from topics.declarations import JOURNAL_ENTRIES as JOURNAL
+from topics.declarations import (
+    ACCOUNT_EVENTS,
+    ACCOUNT_UPDATES,
+    AUTHORIZATION_DECISIONS,
+    AUTHORIZATIONS,
+    CLEARINGS,
+    DEAD_LETTERS,
+    JOURNAL_ENTRIES,
+    PAYMENTS,
+)
 
 APP_ID: Final = "opentobuy"
 PATIENCE_S: Final = 120
-INPUTS: Final = {  # input topic -> where its replies go, in the order in which they are checked
-    ACCOUNT_EVENTS.name: ACCOUNT_UPDATES.name,
-    AUTHORIZATIONS.name: AUTHORIZATION_DECISIONS.name,
+UPDATES: Final = ACCOUNT_UPDATES.name
+DECISIONS: Final = AUTHORIZATION_DECISIONS.name
+INPUTS: Final = {  # input topic -> where its replies go
+    ACCOUNT_EVENTS.name: UPDATES,
+    PAYMENTS.name: UPDATES,
+    CLEARINGS.name: UPDATES,
+    AUTHORIZATIONS.name: DECISIONS,
 }
 
 
@@ -57,7 +69,10 @@ class History:
         return [
             *(line for topic in self.inputs for line in _lines(topic, self.inputs[topic], account_id)),
             *(line for topic in self.replies for line in _lines(topic, self.replies[topic], account_id)),
-            *(f"{JOURNAL.name}: {orjson.dumps(entry).decode()}" for entry in self.by_account.get(account_id, [])),
+            *(
+                f"{JOURNAL_ENTRIES.name}: {orjson.dumps(entry).decode()}"
+                for entry in self.by_account.get(account_id, [])
+            ),
         ]
 
 
@@ -66,8 +81,8 @@ def read(bootstrap: str, partition: int) -> History:
     return History(
         partition,
         {topic: list(records(bootstrap, topic, partition)) for topic in INPUTS},
-        {topic: list(records(bootstrap, topic, partition)) for topic in INPUTS.values()},
-        [_entry(record) for record in records(bootstrap, JOURNAL.name, partition)],
+        {topic: list(records(bootstrap, topic, partition)) for topic in (UPDATES, DECISIONS)},
+        [_entry(record) for record in records(bootstrap, JOURNAL_ENTRIES.name, partition)],
         {
             (record.key or b"").decode(): record.value or b""
             for record in records(bootstrap, changelog(APP_ID).name, partition)

@@ -13,14 +13,14 @@ from rich.table import Table
 from loadtest.machine import facts
 from tests.chaos.campaign.conduct import RATE, Result, Trial
 from tests.chaos.campaign.faults import Fault
-from tests.chaos.campaign.story import POISON_PERCENT
 from tests.chaos.campaign.world import ROOT
 
 COLUMNS: Final = ("fault", "tried", "lost", "needed help", "recovered after, p50 / max", "outage held, max")
 TESTED: Final = ("agents", "deploy", "models", "sinks", "tables", "topics")
 _HOW: Final = """\
-- **The load**: {rate} messages a second over the real topics (requests, increments, advices, reversals, repeats) to one
-  worker, and {percent} % of poison on top: undecodable, empty, without a value, or too large. It goes on during faults.
+- **The load**: {rate} messages a second over the real topics (requests, increments, advices, reversals, repeats,
+  presentments, payments) to one worker, one in a hundred of them poison: undecodable, empty, without a value, or too
+  large. It goes on during faults.
 - **Lost** is what the checker found wrong with the inputs that came in after a fault and before the next: a request
   without its one decision or with another than the auditor's, journal entries that are not in the auditor's books, a
   row in the changelog or a ledger in PostgreSQL that disagrees with them, poison without its one dead letter.
@@ -90,7 +90,7 @@ def _git(*arguments: str) -> str:
 
 def markdown(result: Result, faults: Mapping[str, Fault], command: str, patience_s: float) -> str:
     """docs/reliability.md, whole."""
-    how = _HOW.format(rate=RATE, percent=POISON_PERCENT, patience=patience_s)
+    how = _HOW.format(rate=RATE, patience=patience_s)
     parts = [
         "# Reliability",
         "What a campaign of faults did to the engine, and what it lost. This page is written by the run: `make chaos`.",
@@ -134,7 +134,8 @@ def _left_out(result: Result) -> list[str]:
 def _troubles(result: Result) -> list[str]:
     """What did not go well, in full: people have to act on it."""
     told = [
-        f"- {trial.fault} (seed {trial.seed}), {trial.started:.0f} s into the load: {_one_line(trial.trouble)}"
+        f"- {trial.fault} (seed {trial.seed}), {trial.started:.0f} s into the load: "
+        f"{_one_line(f'{trial.note}: {trial.trouble}' if trial.note else trial.trouble)}"
         for trial in result.trials
         if trial.trouble
     ]

@@ -16,11 +16,13 @@ Proof = Literal["decisions", "postings"]
 @dataclass(frozen=True, slots=True)
 class Damage:
     """When a fault struck and when it was over, in seconds since the epoch. Whatever is decided after `since` is
-    decided by a worker that has recovered (or has taken over); `held_s`: how long an outage was held on purpose."""
+    decided by a worker that has recovered (or has taken over); `held_s`: how long an outage was held on purpose;
+    `note`: what exactly was done, where chance decided."""
 
     at: float
     since: float
     held_s: float = 0.0
+    note: str = ""
 
 
 class Fault(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -12,16 +13,34 @@ from typing import Final
 from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof
 from tests.chaos.campaign.world import FIRST_WORKER, World
 
+BLOCK_BYTES: Final = 4096
+"""About the size of RocksDB's blocks, each with a checksum of its own."""
 
-def store_files(world: World) -> list[Path]:
-    """The files of RocksDB in every partition's database of the worker, largest last."""
-    found = [path for path in (world.home / "tables").rglob("*") if path.is_file() and FIRST_WORKER in path.parts]
-    kept = [path for path in found if path.suffix in {".log", ".sst"} or path.name.startswith(("MANIFEST", "CURRENT"))]
-    return sorted(kept, key=lambda path: path.stat().st_size)
+
+def _files(world: World, wanted: Callable[[Path], bool]) -> list[Path]:
+    """Files with something in them in the databases of the first worker, in the order of their paths. Raises
+    AssertionError when there are none: then there would be nothing to damage."""
+    files = [path for path in (world.home / "tables").rglob("*") if FIRST_WORKER in path.parts and path.is_file()]
+    found = sorted(path for path in files if wanted(path) and path.stat().st_size)
+    assert found, f"no such file among the {len(files)} of the local store"
+    return found
+
+
+def _is_log(path: Path) -> bool:
+    return path.suffix == ".log"
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix == ".sst"
+
+
+def _is_needed(path: Path) -> bool:
+    """What RocksDB cannot do without: its tables, its logs, and what says which of them count."""
+    return _is_log(path) or _is_table(path) or path.name.startswith(("MANIFEST", "CURRENT"))
 
 
 class _Damaged:
-    """SIGKILL, damage, start."""
+    """SIGKILL, damage, start. `damage` says what it did."""
 
     name = "store"
     what = ""
@@ -31,11 +50,11 @@ class _Damaged:
     def strike(self, world: World, random: Random) -> Damage:
         at = time.time()
         since = world.kill(world.workers[FIRST_WORKER])
-        self.damage(world, random)
+        note = self.damage(world, random)
         world.start_worker()
-        return Damage(at, since)
+        return Damage(at, since, note=note)
 
-    def damage(self, world: World, random: Random, /) -> None:
+    def damage(self, world: World, random: Random, /) -> str:
         raise NotImplementedError
 
 
@@ -43,40 +62,82 @@ class Deleted(_Damaged):
     name = "store-deleted"
     what = "the worker is killed and its local store deleted; it starts from the changelog"
 
-    def damage(self, world: World, _random: Random, /) -> None:
+    def damage(self, world: World, _random: Random, /) -> str:
+        deleted = _files(world, _is_needed)
         shutil.rmtree(world.home)
+        return f"{len(deleted)} files"
 
 
 class LogTruncated(_Damaged):
     name = "store-log-truncated"
     what = "the worker is killed and RocksDB's write-ahead logs lose their end, as after a power failure"
 
-    def damage(self, world: World, random: Random, /) -> None:
-        for path in store_files(world):
-            if path.suffix == ".log":
-                os.truncate(path, int(path.stat().st_size * random.random()))
+    def damage(self, world: World, random: Random, /) -> str:
+        return ", ".join(_truncate(path, random) for path in _files(world, _is_log))
 
 
 class Truncated(_Damaged):
     name = "store-truncated"
     what = "the worker is killed and one file of its local store loses its end"
 
-    def damage(self, world: World, random: Random, /) -> None:
-        path = random.choice([path for path in store_files(world) if path.stat().st_size])
-        os.truncate(path, int(path.stat().st_size * random.random()))
+    def damage(self, world: World, random: Random, /) -> str:
+        return _truncate(random.choice(_files(world, _is_needed)), random)
+
+
+class LogCorrupted(_Damaged):
+    name = "store-log-corrupted"
+    what = "the worker is killed and one bit is turned in each of RocksDB's write-ahead logs"
+
+    def damage(self, world: World, random: Random, /) -> str:
+        return ", ".join(_turn_bits(path, random, 1) for path in _files(world, _is_log))
 
 
 class Corrupted(_Damaged):
     name = "store-corrupted"
-    what = "the worker is killed and bits are turned in the largest files of its local store"
+    what = "the worker is killed and a bit is turned in every fourth block of its tables on disk"
 
-    def damage(self, world: World, random: Random, /) -> None:
-        for path in store_files(world)[-4:]:
-            content = bytearray(path.read_bytes())
-            for _ in range(max(1, len(content) // 50_000)):
-                if content:
-                    content[random.randrange(len(content))] ^= 1 << random.randrange(8)
-            path.write_bytes(content)
+    def damage(self, world: World, random: Random, /) -> str:
+        tables = _files(world, _is_table)
+        return ", ".join(_turn_bits(path, random, 1 + path.stat().st_size // (4 * BLOCK_BYTES)) for path in tables)
 
 
-FAULTS: Final[list[Fault]] = [Deleted(), LogTruncated(), Truncated(), Corrupted()]
+class RolledBack:
+    """A backup of the store is put back: it is whole, but old."""
+
+    name = "store-rolled-back"
+    what = "the worker is killed and its local store replaced by a copy of some seconds before"
+    proof: Proof = "decisions"
+    lasts_s = 20.0
+
+    def strike(self, world: World, random: Random) -> Damage:
+        backup = world.folder / "backup"
+        world.kill(world.workers[FIRST_WORKER])
+        shutil.copytree(world.home, backup)
+        world.start_worker().wait_ready()
+        world.wait(2 + 2 * random.random())
+        at = time.time()
+        since = world.kill(world.workers[FIRST_WORKER])
+        shutil.rmtree(world.home)
+        backup.rename(world.home)
+        world.start_worker()
+        return Damage(at, since)
+
+
+def _truncate(path: Path, random: Random) -> str:
+    size = path.stat().st_size
+    left = random.randrange(size)
+    os.truncate(path, left)
+    return f"{path.parent.name}/{path.name} from {size} to {left} bytes"
+
+
+def _turn_bits(path: Path, random: Random, count: int) -> str:
+    content = bytearray(path.read_bytes())
+    for _ in range(count):
+        content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+    path.write_bytes(content)
+    return f"{path.parent.name}/{path.name} {count} of {len(content)} bytes"
+
+
+FAULTS: Final[list[Fault]] = [
+    Deleted(), LogTruncated(), Truncated(), LogCorrupted(), Corrupted(), RolledBack(),
+]  # fmt: skip

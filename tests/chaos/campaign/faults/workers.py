@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -49,12 +49,13 @@ class KilledAtStep:
 
     def strike(self, world: World, random: Random) -> Damage:
         world.stop_worker()
-        doomed = world.start_worker(fault=f"KILL:{self.step}:{random.randrange(1, 100)}")
+        count = random.randrange(1, 100)
+        doomed = world.start_worker(fault=f"KILL:{self.step}:{count}")
         if doomed.wait_ended() != -signal.SIGKILL:
             raise AssertionError(f"the worker did not kill itself:\n{doomed.output()}")
         at = time.time()
         world.start_worker()
-        return Damage(at, at)
+        return Damage(at, at, note=f"commit {count}")
 
 
 class Frozen:
@@ -66,11 +67,12 @@ class Frozen:
     def strike(self, world: World, random: Random) -> Damage:
         world.start_worker(SECOND).wait_ready()
         world.wait(1 + random.random())
-        victim = world.workers[random.choice([FIRST_WORKER, SECOND])]
+        name = random.choice([FIRST_WORKER, SECOND])
+        victim = world.workers[name]
         at = time.time()
         victim.signal(signal.SIGSTOP)
         victim.wait_stopped()
-        return _woken(world, victim, at, random)
+        return _woken(world, victim, Damage(at, time.time(), note=name), random)
 
 
 class FrozenInCommit:
@@ -83,17 +85,19 @@ class FrozenInCommit:
         world.start_worker(SECOND).wait_ready()
         world.stop_worker()
         step = random.choice(["decide", "write", "commit", "apply"])
-        victim = world.start_worker(fault=f"STOP:{step}:{random.randrange(1, 100)}")
+        count = random.randrange(1, 100)
+        victim = world.start_worker(fault=f"STOP:{step}:{count}")
         victim.wait_stopped()
-        return _woken(world, victim, time.time(), random)
+        at = time.time()
+        return _woken(world, victim, Damage(at, at, note=f"step {step}, commit {count}"), random)
 
 
-def _woken(world: World, victim: WorkerProcess, at: float, random: Random) -> Damage:
-    since = time.time()
+def _woken(world: World, victim: WorkerProcess, damage: Damage, random: Random) -> Damage:
+    """Wait until the frozen worker's session is over, wake it, and let it find out."""
     held_s = held(world, SESSION_TIMEOUT_S + 3 + 4 * random.random())
     victim.signal(signal.SIGCONT)
     world.wait(2)
-    return Damage(at, since, held_s)
+    return replace(damage, held_s=held_s)
 
 
 class Scaled:

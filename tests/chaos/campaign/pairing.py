@@ -1,0 +1,132 @@
+"""Pairs every input of one partition with its reply, and puts each account's pairs into the order they were decided in.
+
+Replies come in the order of their inputs, topic by topic; between topics there is no order that Kafka knows. What
+is known: a reply says the account's time when it was decided, which is the message's own time or, if something later
+had been decided before, the time of that. So it never runs backwards, and of several pairs with the same time the one
+whose message names it came first. Where this leaves a choice, `orders` gives every order that is possible.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from tests.chaos.campaign.history import DECISIONS, INPUTS, UPDATES, History, Record, message
+from tests.chaos.campaign.story import POISON_KEY
+from tests.support.checker import REPLIES
+
+MOST_ORDERS: Final = 256
+"""Orders of one account that are tried at most."""
+
+
+class Pair(NamedTuple):
+    """A message and its reply; `topic` and `record` are the input's."""
+
+    topic: str
+    record: Record
+    message: Any
+    reply: Any
+
+
+class Unpaired(AssertionError):
+    """A message without a reply, a reply without a message, or replies in another order than their messages."""
+
+    def __init__(self, what: str, record: Record) -> None:
+        super().__init__(what)
+        self.what = what
+        self.record = record
+
+
+Sides = tuple[list[Pair], list[Pair]]
+"""An account's updates and its decisions, each in the order they were decided in."""
+
+
+def by_account(history: History) -> dict[str, Sides]:
+    """Every account's pairs; raises Unpaired at the first input or reply that is in none."""
+    found: dict[str, Sides] = defaultdict(lambda: ([], []))
+    for pair in _updates(history):
+        found[pair.message.account_id][0].append(pair)
+    for pair in _decisions(history):
+        found[pair.message.account_id][1].append(pair)
+    return found
+
+
+def is_poison(record: Record) -> bool:
+    """Told by its key: the codec under test is not asked."""
+    return (record.key or b"").startswith(POISON_KEY)
+
+
+def _messages(history: History, topic: str) -> Iterator[Record]:
+    return (record for record in history.inputs[topic] if not is_poison(record))
+
+
+def _reply(record: Record) -> Any:
+    body = orjson.loads(record.value or b"")
+    return REPLIES[body["type"]](**body)
+
+
+def _decisions(history: History) -> Iterator[Pair]:
+    """One input topic, one reply topic: the n-th reply is to the n-th message. The auditor compares what they name."""
+    [topic] = [topic for topic, replies in INPUTS.items() if replies == DECISIONS]
+    for question, answer in zip_longest(_messages(history, topic), history.replies[DECISIONS]):
+        if question is None:
+            raise Unpaired(f"a reply too many: {answer.value!r}", answer)
+        if answer is None:
+            raise Unpaired(f"no reply to {topic} {question.offset}", question)
+        if question.key != answer.key:
+            raise Unpaired(f"the reply to {topic} {question.offset} is not there: {answer.value!r}", question)
+        yield Pair(topic, question, message(topic, question), _reply(answer))
+
+
+def _updates(history: History) -> Iterator[Pair]:
+    """Several input topics, one reply topic: each reply is to the next message of one of them, and names it."""
+    waiting = {
+        topic: deque((record, message(topic, record)) for record in _messages(history, topic))
+        for topic, replies in INPUTS.items()
+        if replies == UPDATES
+    }
+    for answer in history.replies[UPDATES]:
+        reply = _reply(answer)
+        for topic, left in waiting.items():
+            if left and left[0][1].message_id == reply.message_id:
+                yield Pair(topic, *left.popleft(), reply)
+                break
+        else:
+            raise Unpaired(f"a reply to nothing that comes next: {answer.value!r}", answer)
+    for topic, left in waiting.items():
+        for record, _message in left:
+            raise Unpaired(f"no reply to {topic} {record.offset}", record)
+
+
+def orders(sides: Sides) -> Iterator[list[Pair]]:
+    """The orders in which an account's messages may have been decided, MOST_ORDERS at most, the likeliest first."""
+    # A depth-first walk: each entry is what has been chosen so far, and how many of both sides that is.
+    walks: list[tuple[list[Pair], int, int]] = [([], 0, 0)]
+    updates, decisions = sides
+    given = 0
+    while walks and given < MOST_ORDERS:
+        chosen, up, down = walks.pop()
+        while up < len(updates) and down < len(decisions):
+            first = _first(updates[up], decisions[down])
+            if first is None:
+                walks.append(([*chosen, decisions[down]], up, down + 1))
+            if first is decisions[down]:
+                chosen.append(decisions[down])
+                down += 1
+            else:
+                chosen.append(updates[up])
+                up += 1
+        given += 1
+        yield [*chosen, *updates[up:], *decisions[down:]]
+
+
+def _first(update: Pair, decision: Pair) -> Pair | None:
+    """Which was decided first, None: either may have been."""
+    if update.reply.decided_at != decision.reply.decided_at:
+        return update if update.reply.decided_at < decision.reply.decided_at else decision
+    named = [pair for pair in (update, decision) if pair.message.transmitted_at == pair.reply.decided_at]
+    return named[0] if len(named) == 1 else None
