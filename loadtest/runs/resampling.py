@@ -22,7 +22,6 @@ from loadtest.runs.percentiles import above, rank
 
 REPLICATES: Final = 2000
 CONFIDENCE: Final = 0.95
-_ROWS_AT_ONCE: Final = 250
 _ENOUGH: Final = 10
 """Samples that must lie above a percentile for it to be compared at all."""
 
@@ -54,15 +53,22 @@ def weights(lengths: Sequence[int], rng: np.random.Generator, replicates: int) -
     """How often each interval is drawn: replicates x intervals, for runs of `lengths` intervals one after the other."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     drawn = np.zeros((replicates, int(starts[-1])))
-    for replicate in range(replicates):
-        runs = rng.integers(0, len(lengths), len(lengths)) if len(lengths) > 1 else [0]
-        for run in runs:
-            length = lengths[run]
-            block = block_length(length)
-            first = rng.integers(0, length, -(-length // block))
-            chosen = ((first[:, None] + np.arange(block)) % length).ravel()[:length]
-            drawn[replicate, starts[run] : starts[run + 1]] += np.bincount(chosen, minlength=length)
+    every = np.arange(replicates)
+    for _ in lengths:  # each draws one run for every replicate
+        runs = rng.integers(0, len(lengths), replicates)
+        for run, length in enumerate(lengths):
+            here = every[runs == run]
+            drawn[here, starts[run] : starts[run + 1]] += _blocks(length, rng, len(here))
     return drawn
+
+
+def _blocks(length: int, rng: np.random.Generator, replicates: int) -> Floats:
+    """How often each of `length` intervals is drawn, in blocks of neighbours: replicates x length."""
+    block = block_length(length)
+    first = rng.integers(0, length, (replicates, -(-length // block)))
+    chosen = ((first[:, :, None] + np.arange(block)) % length).reshape(replicates, -1)[:, :length]
+    flat = (chosen + length * np.arange(replicates)[:, None]).ravel()
+    return np.bincount(flat, minlength=replicates * length).reshape(replicates, length).astype(np.float64)
 
 
 class Histograms:
@@ -75,6 +81,7 @@ class Histograms:
         self._counts = np.zeros((len(buckets), len(self._edges)))
         for row, (edges, counts) in enumerate(buckets):
             self._counts[row, np.searchsorted(self._edges, edges)] = counts
+        self._up_to = np.cumsum(self._counts, axis=1)
 
     @property
     def samples(self) -> int:
@@ -85,24 +92,21 @@ class Histograms:
         return above(percentile, self.samples) >= _ENOUGH
 
     def percentile_ms(self, percentile: float, drawn: Floats) -> Floats:
-        """Of each replicate."""
-        found = [
-            self._percentile_of(percentile, drawn[at : at + _ROWS_AT_ONCE])
-            for at in range(0, len(drawn), _ROWS_AT_ONCE)
-        ]  # fmt: skip
-        return np.concatenate(found)
-
-    def _percentile_of(self, percentile: float, drawn: Floats) -> Floats:
-        running = np.cumsum(drawn @ self._counts, axis=1)
-        ranks = np.array([rank(percentile, round(total)) for total in running[:, -1]])
-        column = (running < ranks[:, None] - 0.5).sum(axis=1)
-        values: Floats = self._edges[np.minimum(column, len(self._edges) - 1)] / 1000
+        """Of each replicate: the first bucket up to which its samples reach the percentile's rank, found by halving."""
+        ranks = np.array([rank(percentile, round(total)) for total in drawn @ self._up_to[:, -1]])
+        low = np.zeros(len(drawn), dtype=np.int64)
+        high = np.full(len(drawn), len(self._edges) - 1)
+        while (low < high).any():
+            middle = (low + high) // 2
+            reached = np.einsum("ri,ir->r", drawn, self._up_to[:, middle]) >= ranks - 0.5
+            low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
+        values: Floats = self._edges[np.minimum(low, len(self._edges) - 1)] / 1000
         return values
 
     def mean_ms(self, drawn: Floats) -> Floats:
         """Of each replicate, to the histogram's three figures."""
-        counts = drawn @ self._counts
-        means: Floats = counts @ self._edges / np.maximum(counts.sum(axis=1), 1) / 1000
+        sums, samples = drawn @ (self._counts @ self._edges), drawn @ self._up_to[:, -1]
+        means: Floats = sums / np.maximum(samples, 1) / 1000
         return means
 
 

@@ -12,11 +12,12 @@ import pytest
 from agents.settings import Settings
 from deploy.embedded.jars import obtain, parse_lock
 from loadtest import clients
-from loadtest.peers import job
+from loadtest.peers import job, quix_environment
 from loadtest.peers.audit import Audit, audit
 from loadtest.peers.catalogue import Launch, Peer, Toolbox, chosen
 from loadtest.peers.comparison import Options, compare
 from loadtest.peers.decided import DecidedCounter
+from loadtest.peers.errors import Unavailable
 from loadtest.peers.process import running
 from loadtest.peers.scene import staged
 from loadtest.peers.stage import Stage
@@ -156,3 +157,12 @@ def test_the_audit_finds_a_decision_that_nobody_asked_for(
     stage, decisions = decided_stage
     _decide(stage, [*decisions, msgspec.structs.replace(decisions[0], request_id="unheard-of")])
     assert audit(stage) == Audit(200, 201, missing=0, extra=1, wrong=1)
+
+
+def test_quix_says_why_its_environment_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A requirement without its hash is refused before anything is fetched."""
+    unpinned = tmp_path / "requirements.txt"
+    unpinned.write_text("quixstreams==3.28.1\nconfluent-kafka==2.12.2\n")
+    monkeypatch.setattr(quix_environment, "REQUIREMENTS", unpinned)
+    with pytest.raises(Unavailable, match="its environment could not be made: "):
+        quix_environment.prepare(tmp_path / "cache", print)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from loadtest.peers import java, process, quix_environment
+from loadtest.peers import java, process
 from loadtest.peers.catalogue import PEERS, UnknownPeer, chosen
 from loadtest.peers.errors import PeerFailed, Unavailable
 from loadtest.peers.stage import Stage
@@ -41,15 +41,6 @@ def test_java_peers_say_why_jars_cannot_be_had(tmp_path: Path) -> None:
 
     with pytest.raises(Unavailable, match="jars cannot be had: the network is down"):
         java.prepare(tmp_path, fetch, print)
-
-
-def test_quix_says_why_its_environment_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A requirement without its hash is refused before anything is fetched."""
-    unpinned = tmp_path / "requirements.txt"
-    unpinned.write_text("quixstreams==3.28.1\nconfluent-kafka==2.12.2\n")
-    monkeypatch.setattr(quix_environment, "REQUIREMENTS", unpinned)
-    with pytest.raises(Unavailable, match="its environment could not be made: "):
-        quix_environment.prepare(tmp_path / "cache", print)
 
 
 def test_a_peer_that_ends_says_its_last_words(tmp_path: Path) -> None:
