@@ -25,7 +25,7 @@ test: .venv/dev.stamp ## run all tests on real servers (ARGS="-k name" to choose
 test-fast: .venv/dev.stamp ## run the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/property $(ARGS)
 
-chaos: .venv/dev.stamp ## kill, freeze and cut everything under load, check all of it, write docs/reliability.md (ARGS="--seed 7")
+chaos: .venv/dev.stamp ## hurt everything under load, check all of it, write docs/reliability.md (ARGS="--seed 7")
 	$(BIN)/python -m tests.chaos.campaign --page docs/reliability.md $(ARGS)
 
 lint: .venv/dev.stamp ## ruff, mypy, import-linter

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Callable
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -22,8 +26,10 @@ from tests.chaos.campaign import checker, page, story
 from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Trial
 from tests.chaos.campaign.faults import REGISTRY, chosen
 from tests.chaos.campaign.history import DECISIONS, INPUTS, UPDATES, History, Record
+from tests.chaos.campaign.link import END_TRANSACTION, Link
 from tests.chaos.campaign.pairing import Pair, orders
 from tests.chaos.campaign.schedule import Appointment, schedule
+from tests.chaos.campaign.watch import Watch
 from tests.support.engine import Bench
 
 LASTING = {"a": 5.0, "b": 10.0, "c": 20.0}
@@ -283,6 +289,96 @@ RECORD = Record(0, AT, b"", b"")
 
 def _at(time: int) -> Any:
     return SimpleNamespace(transmitted_at=time, decided_at=time)
+
+
+# -- what hurts and what watches
+
+
+class _Echo(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        while data := self.request.recv(1000):
+            self.request.sendall(data)
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    """A link before a server that says what it hears."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Link(server.server_address[1]) as link:
+            yield link
+        server.shutdown()
+
+
+def _connected(link: Link) -> socket.socket:
+    host, port = link.address.split(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    connection.sendall(b"hello")
+    assert connection.recv(1000) == b"hello"
+    return connection
+
+
+def test_a_link_is_cut_and_mended(link: Link) -> None:
+    with _connected(link) as connection:
+        link.cut()
+        with pytest.raises(OSError, match="refused"):
+            _connected(link)
+        with suppress(ConnectionResetError):
+            assert connection.recv(1000) == b"", "the connection is gone"
+    link.mend()
+    _connected(link).close()
+
+
+def test_a_stalled_link_keeps_connections_and_what_was_said(link: Link) -> None:
+    with _connected(link) as connection:
+        link.stall()
+        connection.sendall(b"still there?")
+        connection.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            connection.recv(1000)
+        link.flow()
+        connection.settimeout(30)
+        assert connection.recv(1000) == b"still there?"
+
+
+def test_the_answer_to_a_commit_is_lost_once(link: Link) -> None:
+    with _connected(link) as connection:
+        link.lose_an_answer()
+        connection.sendall(b"size" + END_TRANSACTION)
+        with suppress(ConnectionResetError):
+            assert connection.recv(1000) == b""
+    assert link.answers_lost == 1
+    _connected(link).close()
+
+
+def test_recovered_is_when_every_partition_has_decided_something_made_after_the_fault() -> None:
+    watch = Watch("127.0.0.1:1")
+    for partition, made in [(0, 99_000), (1, 101_000), (2, 101_000), (3, 102_000), (1, 103_000)]:
+        watch._note(_Decision(partition, made), now=made / 1000 + 0.5)
+    assert watch.decided_again(98.0) == 102.5
+    assert watch.decided_again(100.0) is None, "partition 0 has decided nothing since"
+    watch._note(_Decision(0, 104_000), now=104.5)
+    assert watch.decided_again(100.0) == 104.5
+    watch.forget()
+    assert watch.decided_again(98.0) is None
+
+
+@dataclass
+class _Decision:
+    """As much of a record as the watch reads."""
+
+    number: int
+    made: int
+
+    def error(self) -> None:
+        return None
+
+    def partition(self) -> int:
+        return self.number
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self.made
 
 
 # -- the page

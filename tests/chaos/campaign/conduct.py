@@ -12,10 +12,12 @@ from math import ceil
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from subprocess import TimeoutExpired
 from typing import Final
 
 from confluent_kafka import Consumer, TopicPartition
 
+from deploy.embedded.errors import StartError
 from tests.chaos.campaign import checker, ledger, story
 from tests.chaos.campaign.faults import Damage, Fault
 from tests.chaos.campaign.history import APP_ID, INPUTS
@@ -148,7 +150,7 @@ class Campaign:
             trial.recovery_s = over - damage.at
             world.one_worker()
             self._until(lambda: watch.decided_again(over + 0.001))
-        except AssertionError as trouble:
+        except (AssertionError, TimeoutExpired, StartError) as trouble:
             trial.trouble = str(trouble)[:600]
             self._help()
         trial.ends += world.ends

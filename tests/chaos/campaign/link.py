@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from tests.tcp_proxy import CuttingProxy
@@ -14,6 +14,18 @@ from tests.tcp_proxy import CuttingProxy
 END_TRANSACTION: Final = b"\x00\x1a\x00\x00"
 """How an EndTxn request begins behind its length: API key 26, version 0 (the one that aiokafka sends)."""
 PATIENCE_S: Final = 30
+
+
+class _Held:
+    """A reader that hands on what it has read only while the gate is open."""
+
+    def __init__(self, reader: asyncio.StreamReader, gate: asyncio.Event) -> None:
+        self._reader, self._gate = reader, gate
+
+    async def read(self, most: int) -> bytes:
+        data = await self._reader.read(most)
+        await self._gate.wait()
+        return data
 
 
 class Link:
@@ -25,6 +37,8 @@ class Link:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="link")
         self._server: asyncio.Server | None = None
+        self._gate = asyncio.Event()
+        self._gate.set()
         self._proxy = CuttingProxy(LOOPBACK, behind, END_TRANSACTION)
 
     @property
@@ -58,6 +72,14 @@ class Link:
         """Connections are forwarded again."""
         self._run(self._mend())
 
+    def stall(self) -> None:
+        """Connections stay, but nothing that the worker sends arrives."""
+        self._loop.call_soon_threadsafe(self._gate.clear)
+
+    def flow(self) -> None:
+        """What was held back arrives."""
+        self._loop.call_soon_threadsafe(self._gate.set)
+
     def lose_an_answer(self) -> None:
         """The next commit is forwarded; its answer is swallowed and the connection reset."""
         self._loop.call_soon_threadsafe(self._proxy.cuts.append, "after")
@@ -75,7 +97,7 @@ class Link:
 
     async def _connected(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
         try:
-            await self._proxy.connected(client_in, client_out)
+            await self._proxy.connected(cast(asyncio.StreamReader, _Held(client_in, self._gate)), client_out)
         except OSError:  # the broker is away as well
             client_out.transport.abort()
 

@@ -182,6 +182,7 @@ class World:
         """The operator's last resort: all processes of ours are killed, local stores deleted, and started anew."""
         self.resume_servers()
         self.link.mend()
+        self.link.flow()
         self._kill_all()
         self.workers.clear()
         shutil.rmtree(self.home, ignore_errors=True)

@@ -34,6 +34,24 @@ class NetworkCut:
         return Damage(at, since, held_s)
 
 
+class NetworkStalled:
+    name = "network-stalled"
+    what = "nothing the worker sends arrives for 1 to 12 s, then everything does; no connection is closed"
+    proof: Proof = "decisions"
+    lasts_s = 24.0
+
+    def strike(self, world: World, random: Random) -> Damage:
+        _behind_the_link(world, random)
+        at = time.time()
+        world.link.stall()
+        try:
+            held_s = held(world, random.uniform(1.0, 12.0))
+        finally:
+            since = time.time()
+            world.link.flow()
+        return Damage(at, since, held_s)
+
+
 class CommitAnswerLost:
     name = "commit-answer-lost"
     what = "a commit reaches the broker, its answer does not come back: the connection is reset instead"
@@ -52,4 +70,4 @@ class CommitAnswerLost:
         return Damage(at, time.time())
 
 
-FAULTS: Final[list[Fault]] = [NetworkCut(), CommitAnswerLost()]
+FAULTS: Final[list[Fault]] = [NetworkCut(), NetworkStalled(), CommitAnswerLost()]

@@ -94,11 +94,19 @@ class LogCorrupted(_Damaged):
 
 class Corrupted(_Damaged):
     name = "store-corrupted"
-    what = "the worker is killed and a bit is turned in every fourth block of its tables on disk"
+    what = "the worker is killed and bits are turned in the rows of its tables on disk; RocksDB notices on reading them"
 
     def damage(self, world: World, random: Random, /) -> str:
         tables = _files(world, _is_table)
-        return ", ".join(_turn_bits(path, random, 1 + path.stat().st_size // (4 * BLOCK_BYTES)) for path in tables)
+        return ", ".join(_turn_bits(path, random, 1 + path.stat().st_size // (4 * BLOCK_BYTES), 0.5) for path in tables)
+
+
+class IndexCorrupted(_Damaged):
+    name = "store-index-corrupted"
+    what = "the worker is killed and bits are turned at the end of its tables on disk; RocksDB notices on opening them"
+
+    def damage(self, world: World, random: Random, /) -> str:
+        return ", ".join(_turn_bits(path, random, 4, 0.5, behind=True) for path in _files(world, _is_table))
 
 
 class RolledBack:
@@ -130,14 +138,17 @@ def _truncate(path: Path, random: Random) -> str:
     return f"{path.parent.name}/{path.name} from {size} to {left} bytes"
 
 
-def _turn_bits(path: Path, random: Random, count: int) -> str:
+def _turn_bits(path: Path, random: Random, count: int, share: float = 1.0, *, behind: bool = False) -> str:
+    """Turn `count` bits in the first `share` of a file, or behind it. A table has its rows first, its index last."""
     content = bytearray(path.read_bytes())
+    border = max(1, int(len(content) * share))
     for _ in range(count):
-        content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+        place = random.randrange(border, len(content)) if behind else random.randrange(border)
+        content[place] ^= 1 << random.randrange(8)
     path.write_bytes(content)
     return f"{path.parent.name}/{path.name} {count} of {len(content)} bytes"
 
 
 FAULTS: Final[list[Fault]] = [
-    Deleted(), LogTruncated(), Truncated(), LogCorrupted(), Corrupted(), RolledBack(),
+    Deleted(), LogTruncated(), Truncated(), LogCorrupted(), Corrupted(), IndexCorrupted(), RolledBack(),
 ]  # fmt: skip
