@@ -48,6 +48,7 @@ class AuthorizationAnswer(msgspec.Struct, array_like=True, tag=0):
     approved: int | None = None  # an amount that differs from the one asked for
     control: str | None = None
     stand_in: bool = False
+    detail: str | None = None
 
 
 class ReversalAnswer(msgspec.Struct, array_like=True, tag=1, gc=False):

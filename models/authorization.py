@@ -75,9 +75,9 @@ def screen(account: Account, request: AuthorizationRequest) -> Result | Screened
     if account.is_held(request.network_reference, now) or account.purchase(request.network_reference) is not None:
         return Result(unremembered(request, DeclineReason.STALE_DUPLICATE, account), [], changed=False)
     screened = Screened(account, request, print_, now)
-    reason, control = _first_failed_check(screened)
-    if reason is not None:
-        return _answer(screened, account.open_to_buy(screened.now), reason, None, control=control)
+    refusal = _first_failed_check(screened)
+    if refusal is not None:
+        return _answer(screened, account.open_to_buy(screened.now), refusal.reason, None, refusal=refusal)
     if request.kind in UNSCORED_KINDS:
         return _answer(screened, account.open_to_buy(screened.now), None, None)
     return screened
@@ -157,54 +157,60 @@ def decision(
         answer.stand_in,
         request.avs_result if verified else None,  # type: ignore[union-attr]
         request.cvv_result if verified else None,  # type: ignore[union-attr]
+        answer.detail,
     )
 
 
-def _first_failed_check(screened: Screened) -> tuple[DeclineReason | None, str | None]:
-    """The reason, and the name of the control when it is one."""
+class Declined(NamedTuple):
+    """Why a check failed; `detail` as in AuthorizationDecision."""
+
+    reason: DeclineReason
+    detail: str | None = None
+    control: str | None = None
+
+
+def _first_failed_check(screened: Screened) -> Declined | None:
     account, request, _print, now = screened
     if account.reversed_early(request.network_reference, now):
-        return DeclineReason.REVERSED_BEFORE_ARRIVAL, None
+        return Declined(DeclineReason.REVERSED_BEFORE_ARRIVAL)
     if (request.amount == 0) != (request.kind == "account-verification"):
-        return DeclineReason.INVALID_AMOUNT, None
+        return Declined(DeclineReason.INVALID_AMOUNT)
     card = account.cards.get(request.card_token)
     if card is None:
-        return DeclineReason.UNKNOWN_CARD, None
-    reason = _failed_of_card(card, request, now)
-    if reason is None and account.status is not AccountStatus.ACTIVE and not _takes_refund(account, request):
-        reason = DeclineReason.ACCOUNT_NOT_ACTIVE
-    if reason is None and request.currency != account.currency:
-        reason = DeclineReason.CURRENCY_MISMATCH
-    if reason is not None or request.kind == "refund":
-        return reason, None
-    control = _refusing_control(account, card, request, now)
-    if control is not None:
-        return DeclineReason.CONTROL, control
-    if request.kind != "account-verification" and not account.has_room_for_hold(now):
-        return DeclineReason.TOO_MANY_OPEN_HOLDS, None
-    return None, None
+        return Declined(DeclineReason.UNKNOWN_CARD)
+    refusal = _failed_of_card(card, request, now)
+    if refusal is None and account.status is not AccountStatus.ACTIVE and not _takes_refund(account, request):
+        refusal = Declined(DeclineReason.ACCOUNT_NOT_ACTIVE, account.status)
+    if refusal is None and request.currency != account.currency:
+        refusal = Declined(DeclineReason.CURRENCY_MISMATCH)
+    if refusal is not None or request.kind == "refund":
+        return refusal
+    refusal = _refusing_control(account, card, request, now)
+    if refusal is None and request.kind != "account-verification" and not account.has_room_for_hold(now):
+        return Declined(DeclineReason.TOO_MANY_OPEN_HOLDS)
+    return refusal
 
 
 def _takes_refund(account: Account, request: AuthorizationRequest) -> bool:
     return request.kind == "refund" and account.status in _TAKES_REFUNDS
 
 
-def _failed_of_card(card: Card, request: AuthorizationRequest, now: int) -> DeclineReason | None:
+def _failed_of_card(card: Card, request: AuthorizationRequest, now: int) -> Declined | None:
     if card.status is not CardStatus.ACTIVE:
-        return DeclineReason.CARD_NOT_ACTIVE
+        return Declined(DeclineReason.CARD_NOT_ACTIVE, card.status)
     if card.expiry < _month(now):
-        return DeclineReason.EXPIRED_CARD
+        return Declined(DeclineReason.EXPIRED_CARD)
     if card.expiry != request.card_expiry:
-        return DeclineReason.CARD_EXPIRY_MISMATCH
+        return Declined(DeclineReason.CARD_EXPIRY_MISMATCH)
     return None
 
 
-def _refusing_control(account: Account, card: Card, request: AuthorizationRequest, now: int) -> str | None:
+def _refusing_control(account: Account, card: Card, request: AuthorizationRequest, now: int) -> Declined | None:
     for owner, rules in (("account", account.controls), ("card", card.controls)):
         if rules is not None:
             refused = controls.refused_by(rules, request, request.amount, now, account.time_zone)
             if refused is not None:
-                return f"{owner}:{refused}"
+                return Declined(DeclineReason.CONTROL, refused.exceeded, f"{owner}:{refused.name}")
     return None
 
 
@@ -220,7 +226,7 @@ def _answer(
     reason: DeclineReason | None,
     score: Opinion,
     placed: Hold | None = None,
-    control: str | None = None,
+    refusal: Declined | None = None,
 ) -> Result:
     """Write the decision into the row: expiries, the hold if there is one, what is learned from it, the answer.
 
@@ -238,8 +244,9 @@ def _answer(
         account.profile.observe(request, now, approved=placed is not None)
     ppm, reasons, version = score if isinstance(score, FraudScore) else (None, [], None)
     answer = AuthorizationAnswer(
-        print_, now, reason, open_to_buy, ppm, reasons, version, approved, control, isinstance(score, ScoreMissing)
-    )
+        print_, now, reason, open_to_buy, ppm, reasons, version, approved, refusal and refusal.control,
+        isinstance(score, ScoreMissing), refusal and refusal.detail,
+    )  # fmt: skip
     if isinstance(score, ScoreMissing):
         account.unscored.append(Unscored(request.network_reference, now, score.features))
         del account.unscored[:-MAX_UNSCORED]

@@ -19,7 +19,7 @@ import msgspec
 
 from models.local_time import is_known_zone
 from models.messages import AuthorizationRequest, ControlsSet, EntryMode, ListRule, VelocityRule
-from models.velocity import Calendar, Trailing
+from models.velocity import Calendar, Limited, Trailing
 
 __all__ = ["Controls", "InvalidControls", "ListControl", "count", "from_message", "is_known_zone", "refused_by"]
 
@@ -95,25 +95,32 @@ def from_message(message: ControlsSet) -> Controls | InvalidControls | None:
     return None if controls == Controls() else controls
 
 
-def refused_by(controls: Controls, request: AuthorizationRequest, amount: int, now: int, zone: str) -> str | None:  # noqa: ARG001
-    """Name of the first control that refuses a request of `amount` minor units at `now`; None: none does.
+class Refusal(NamedTuple):
+    """Which control refuses, and what is exceeded if it is a velocity limit."""
+
+    name: str
+    exceeded: Limited | None = None
+
+
+def refused_by(controls: Controls, request: AuthorizationRequest, amount: int, now: int, zone: str) -> Refusal | None:  # noqa: ARG001
+    """The first control that refuses a request of `amount` minor units at `now`; None: none does.
 
     Changes nothing, so that a request declined for another reason leaves no trace. `zone` is the account's time zone;
     a calendar window knows when it ends since its first approval, so refusing does not need it.
     """
     if refusing := _refusing_toggle(controls, request):
-        return refusing
+        return Refusal(refusing)
     if controls.used:
-        return SINGLE_USE
+        return Refusal(SINGLE_USE)
     if controls.locked_merchant and controls.locked_merchant != request.merchant_id:
-        return MERCHANT_LOCK
+        return Refusal(MERCHANT_LOCK)
     for listed in controls.lists:
         if listed.refuses(request):
-            return listed.name
+            return Refusal(listed.name)
     if request.kind in COUNTED_KINDS:
         for rule in controls.velocity:
-            if rule.exceeded_by(amount, now):
-                return rule.name
+            if exceeded := rule.exceeded_by(amount, now):
+                return Refusal(rule.name, exceeded)
     return None
 
 

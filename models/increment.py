@@ -5,7 +5,7 @@ from __future__ import annotations
 from models import hold
 from models.account import UNKNOWN_CARD, Account
 from models.answers import AuthorizationAnswer, add_posted, fingerprint_of, is_posted, remember
-from models.authorization import decision, decline_unknown_account, replay, unremembered
+from models.authorization import Declined, decision, decline_unknown_account, replay, unremembered
 from models.messages import AuthorizationIncrement, JournalEntry
 from models.outcomes import DeclineReason
 from models.result import Result
@@ -27,31 +27,33 @@ def increase(account: Account | None, message: AuthorizationIncrement) -> Result
     now = hold.advance(account, message.transmitted_at)
     entries = hold.expire(account, now)
     open_to_buy = account.open_to_buy(now)
-    reason = _first_failed_check(account, message, open_to_buy)
+    refusal = _first_failed_check(account, message, open_to_buy)
     total = None
-    if reason is None:
+    if refusal is None:
         addition = _addition(account, message)
         open_to_buy -= addition
         entries += _grow(account, message, addition, now)
         total = account.holds[message.original_reference].authorized
-    stored = AuthorizationAnswer(print_, now, reason, open_to_buy, None, [], None, total)
+    stored = AuthorizationAnswer(
+        print_, now, refusal and refusal.reason, open_to_buy, None, [], None, total, detail=refusal and refusal.detail
+    )
     remember(account.answers, message.network_reference, stored, now)
     return Result(decision(message, stored), entries, changed=True)
 
 
-def _first_failed_check(account: Account, message: AuthorizationIncrement, open_to_buy: int) -> DeclineReason | None:
+def _first_failed_check(account: Account, message: AuthorizationIncrement, open_to_buy: int) -> Declined | None:
     held = account.holds.get(message.original_reference)
     if held is None:
-        return DeclineReason.NO_MATCHING_HOLD
+        return Declined(DeclineReason.NO_MATCHING_HOLD)
     card = None if held.card == UNKNOWN_CARD else list(account.cards.values())[held.card]
     if card is None or card.status is not CardStatus.ACTIVE:
-        return DeclineReason.CARD_NOT_ACTIVE
+        return Declined(DeclineReason.CARD_NOT_ACTIVE, None if card is None else card.status)
     if account.status is not AccountStatus.ACTIVE:
-        return DeclineReason.ACCOUNT_NOT_ACTIVE
+        return Declined(DeclineReason.ACCOUNT_NOT_ACTIVE, account.status)
     if message.currency != account.currency:
-        return DeclineReason.CURRENCY_MISMATCH
+        return Declined(DeclineReason.CURRENCY_MISMATCH)
     if _addition(account, message) > max(open_to_buy, 0):
-        return DeclineReason.INSUFFICIENT_OPEN_TO_BUY
+        return Declined(DeclineReason.INSUFFICIENT_OPEN_TO_BUY)
     return None
 
 

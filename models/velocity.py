@@ -12,7 +12,7 @@ Times are milliseconds since the epoch, amounts minor units; `now` must not run 
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -22,6 +22,9 @@ MAX_ENTRIES: Final = 32
 """Entries a trailing window keeps; a rule with a smaller `max_count` never needs that many."""
 
 _SUM_LIMIT: Final = 1 << 62  # sums stop here: msgpack integers have 64 bits, and no limit comes near
+
+Limited = Literal["count", "amount"]
+"""What a velocity rule has had enough of; the count is looked at first."""
 
 
 class Trailing(msgspec.Struct, array_like=True, tag=1):
@@ -40,7 +43,7 @@ class Trailing(msgspec.Struct, array_like=True, tag=1):
     counts: list[int] = msgspec.field(default_factory=list)
     amounts: list[int] = msgspec.field(default_factory=list)
 
-    def exceeded_by(self, amount: int, now: int) -> bool:
+    def exceeded_by(self, amount: int, now: int) -> Limited | None:
         """Whether an approval of `amount` now would make too many, or too much, within the window. Changes nothing."""
         past = now - self.length - self.base  # entries at or before this offset no longer count
         if past < 0:
@@ -48,7 +51,7 @@ class Trailing(msgspec.Struct, array_like=True, tag=1):
         else:
             first = bisect_right(self.offsets, past)
             count, total = sum(self.counts[first:]), sum(self.amounts[first:])
-        return _exceeds(self.max_count, count + 1) or _exceeds(self.max_amount, total + amount)
+        return _exceeded(self, count + 1, total + amount)
 
     def add(self, amount: int, now: int, zone: str) -> None:  # noqa: ARG002 - only calendar windows have a zone
         """Count an approval of `amount`.
@@ -107,10 +110,10 @@ class Calendar(msgspec.Struct, array_like=True, tag=2):
     count: int = 0
     amount: int = 0
 
-    def exceeded_by(self, amount: int, now: int) -> bool:
+    def exceeded_by(self, amount: int, now: int) -> Limited | None:
         """Whether an approval of `amount` now would make too many, or too much, in this period. Changes nothing."""
         count, total = (self.count, self.amount) if now < self.ends_at else (0, 0)
-        return _exceeds(self.max_count, count + 1) or _exceeds(self.max_amount, total + amount)
+        return _exceeded(self, count + 1, total + amount)
 
     def add(self, amount: int, now: int, zone: str) -> None:
         """Count an approval of `amount`; `zone` is the account's IANA time zone."""
@@ -121,5 +124,9 @@ class Calendar(msgspec.Struct, array_like=True, tag=2):
         self.amount = min(self.amount + amount, _SUM_LIMIT)
 
 
-def _exceeds(limit: int | None, value: int) -> bool:
-    return limit is not None and value > limit
+def _exceeded(rule: Trailing | Calendar, count: int, amount: int) -> Limited | None:
+    if rule.max_count is not None and count > rule.max_count:
+        return "count"
+    if rule.max_amount is not None and amount > rule.max_amount:
+        return "amount"
+    return None

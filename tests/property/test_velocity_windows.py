@@ -207,7 +207,7 @@ def ask(controls: Controls, asked: AuthorizationRequest, now: int, zone: str) ->
     before = msgspec.msgpack.encode(controls)
     refusing = refused_by(controls, asked, asked.amount, now, zone)
     assert msgspec.msgpack.encode(controls) == before
-    return refusing
+    return refusing and refusing.name
 
 
 # --- the properties ---

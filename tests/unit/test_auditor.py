@@ -234,7 +234,11 @@ def test_velocity_over_the_full_list_of_approvals(told: Told) -> None:
     told.update(say.controls(velocity=[rule]), "applied", balance=0, held=0, otb=LIMIT)
     for number in (1, 2):
         told.decision(say.request(f"ref-{number}", 1), "approved", 1, otb=LIMIT - number)
-    refused = {"reason": "control", "control": "account:two-a-minute"}
+    refused = {"reason": "control", "control": "account:two-a-minute", "detail": "count"}
+    with pytest.raises(Disagreement, match="detail"):
+        copy.deepcopy(told).decision(
+            say.request("ref-3", 1), "declined", 0, otb=LIMIT - 2, **refused | {"detail": "amount"}
+        )
     told.decision(say.request("ref-3", 1), "declined", 0, otb=LIMIT - 2, **refused)
     told.now += 60 * say.SECOND
     told.decision(say.request("ref-4", 1), "approved", 1, otb=LIMIT - 3)

@@ -24,7 +24,7 @@ def test_an_approval_says_what_is_left(bench: Bench) -> None:
         "outcome": "approved", "reason": None, "amount": 1234, "currency": "USD",
         "approval_code": decision["approval_code"], "open_to_buy": 498_766, "fraud_score": None, "fraud_reasons": [],
         "model_version": None, "decided_at": say.T0 + say.SECOND, "approved_amount": 1234, "control": None,
-        "stand_in": False, "avs_result": None, "cvv_result": None,
+        "stand_in": False, "avs_result": None, "cvv_result": None, "detail": None,
     }  # fmt: skip
     assert len(decision["approval_code"]) == 6
     assert entry["postings"] == [

@@ -37,11 +37,12 @@ def ask(controls: Controls, now: int = T0, zone: str = "Etc/UTC", **changes: Any
     refusing = refused_by(controls, asked, asked.amount, now, zone)
     if refusing is None:
         count(controls, asked, asked.amount, now, zone)
-    return refusing
+    return refusing and refusing.name
 
 
 def asks(controls: Controls, asked: AuthorizationRequest, now: int = T0) -> str | None:
-    return refused_by(controls, asked, asked.amount, now, "Etc/UTC")
+    refusing = refused_by(controls, asked, asked.amount, now, "Etc/UTC")
+    return refusing and refusing.name
 
 
 # --- toggles ---
@@ -151,6 +152,15 @@ def test_a_trailing_amount_may_be_reached_but_not_passed() -> None:
     assert ask(controls, amount=1) == "fast"
 
 
+@pytest.mark.parametrize("rule", [trailing(max_count=1, max_amount=1000), calendar("day", 1, 1000)])
+def test_a_limit_says_whether_count_or_amount_is_exceeded(rule: VelocityRule) -> None:
+    controls = rules(velocity=[rule])
+    assert refused_by(controls, request(), 1001, T0, "Etc/UTC") == (rule.name, "amount")
+    count(controls, request(), 500, T0, "Etc/UTC")
+    assert refused_by(controls, request(), 500, T0, "Etc/UTC") == (rule.name, "count")
+    assert refused_by(controls, request(), 501, T0, "Etc/UTC") == (rule.name, "count"), "the count first"
+
+
 def test_what_was_asked_decides_and_what_was_approved_counts() -> None:
     """A partial approval of 400 of 1000 leaves 600 of 1000."""
     controls = rules(velocity=[trailing(max_amount=1000)])
@@ -257,7 +267,7 @@ def test_sums_beyond_64_bits_are_not_reached() -> None:
             minute.add(1 << 60, T0 + at, "Etc/UTC")
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(controls), type=Controls) == controls
     assert ask(controls, amount=1) == "per-month"
-    assert minute.exceeded_by(1, T0 + 40)
+    assert minute.exceeded_by(1, T0 + 40) == "amount"
 
 
 # --- which one is named ---

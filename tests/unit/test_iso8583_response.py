@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -16,7 +17,6 @@ from models.messages import (
 from models.outcomes import AdviceOutcome, DeclineReason, ReversalOutcome
 from tests.support import messages as say
 from topics.iso8583 import (
-    Hints,
     Malformed,
     MalformedReason,
     Origin,
@@ -54,8 +54,8 @@ def taken_back(outcome: str) -> ReversalAcknowledgement:
     )
 
 
-def answer(message: AuthorizationMessage, reply: Any, message_type: str | None = None, **hints: Any) -> dict[int, str]:
-    elements = unpack(encode_response(encode_request(message, ORIGIN, message_type), reply, Hints(**hints)))
+def answer(message: AuthorizationMessage, reply: Any, message_type: str | None = None) -> dict[int, str]:
+    elements = unpack(encode_response(encode_request(message, ORIGIN, message_type), reply))
     assert isinstance(elements, dict)
     return elements
 
@@ -115,20 +115,21 @@ def test_declines_by_reason(reason: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "hints", "code"),
+    ("reason", "detail", "code"),
     [
-        ("card-not-active", Hints(), "62"),
-        ("card-not-active", Hints(card_status="lost"), "41"),
-        ("card-not-active", Hints(card_status="stolen"), "43"),
-        ("card-not-active", Hints(card_status="frozen"), "62"),
-        ("card-not-active", Hints(card_status="closed"), "14"),
-        ("control", Hints(exceeded="amount"), "61"),
-        ("control", Hints(exceeded="count"), "65"),
-        ("insufficient-open-to-buy", Hints(card_status="lost", exceeded="count"), "51"),
+        ("card-not-active", None, "62"),
+        ("card-not-active", "lost", "41"),
+        ("card-not-active", "stolen", "43"),
+        ("card-not-active", "frozen", "62"),
+        ("card-not-active", "closed", "14"),
+        ("account-not-active", "closed", "62"),
+        ("control", "amount", "61"),
+        ("control", "count", "65"),
+        ("insufficient-open-to-buy", "count", "51"),
     ],
 )
-def test_hints_refine_a_decline(reason: str, hints: Hints, code: str) -> None:
-    assert response_code(decision("declined", reason), hints) == code
+def test_a_detail_refines_a_decline(reason: str, detail: str | None, code: str) -> None:
+    assert response_code(dataclasses.replace(decision("declined", reason), detail=detail)) == code
 
 
 @pytest.mark.parametrize(

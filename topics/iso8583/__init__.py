@@ -9,10 +9,9 @@ refuse(request_iso, malformed)           bytes of the answer to what could not b
 from topics.iso8583.decode import Tokenizer, decode
 from topics.iso8583.encode import Origin, Original, encode_request
 from topics.iso8583.malformed import Malformed, MalformedReason, Unencodable
-from topics.iso8583.response import Hints, encode_response, refuse, response_code
+from topics.iso8583.response import encode_response, refuse, response_code
 
 __all__ = [
-    "Hints",
     "Malformed",
     "MalformedReason",
     "Origin",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-from models.messages import AdviceAcknowledgement, AuthorizationDecision, CardStatusName, ReversalAcknowledgement
+from models.messages import AdviceAcknowledgement, AuthorizationDecision, ReversalAcknowledgement
 from topics.iso8583.amounts import write_amount
 from topics.iso8583.malformed import Malformed, MalformedReason, Unencodable
 from topics.iso8583.packager import MESSAGE_TYPE, Elements, pack, unpack
@@ -25,12 +24,12 @@ DECLINE_CODES: Final = {
     "reversed-before-arrival": "12",  # invalid transaction
     "invalid-amount": "13",
     "unknown-card": "14",
-    "card-not-active": "62",  # restricted card; Hints.card_status refines it
+    "card-not-active": "62",  # restricted card; the status says more
     "expired-card": "54",
     "card-expiry-mismatch": "54",
     "account-not-active": "62",
     "currency-mismatch": "12",
-    "control": "57",  # not permitted to this cardholder; Hints.exceeded refines it
+    "control": "57",  # not permitted to this cardholder; a velocity limit says more
     "too-many-open-holds": "65",  # exceeds frequency limit
     "insufficient-open-to-buy": "51",
     "suspected-fraud": "59",
@@ -71,30 +70,21 @@ _ANSWERED_BY: Final[dict[str, type[Reply]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What the caller may know beyond the decision: why a card is not active, and what a velocity control counted."""
-
-    card_status: CardStatusName | None = None
-    exceeded: Literal["amount", "count"] | None = None
-
-
-def response_code(reply: Reply, hints: Hints | None = None) -> str:
+def response_code(reply: Reply) -> str:
     """Element 39."""
-    hints = hints or Hints()
     if not isinstance(reply, AuthorizationDecision):
         return ACKNOWLEDGEMENT_CODES.get(reply.outcome, APPROVED)
     if reply.outcome != "declined":
         return PARTIALLY_APPROVED if reply.outcome == "partially-approved" else APPROVED
     code = DECLINE_CODES.get(reply.reason or "", DO_NOT_HONOUR)
     if reply.reason == "card-not-active":
-        return _CARD_CODES.get(hints.card_status or "", code)
+        return _CARD_CODES.get(reply.detail or "", code)
     if reply.reason == "control":
-        return _LIMIT_CODES.get(hints.exceeded or "", code)
+        return _LIMIT_CODES.get(reply.detail or "", code)
     return code
 
 
-def encode_response(request_iso: bytes, reply: Reply, hints: Hints | None = None) -> bytes:
+def encode_response(request_iso: bytes, reply: Reply) -> bytes:
     """The answer to the request in `request_iso`, whose elements it repeats.
 
     Raises Unencodable when `request_iso` is not one that `reply` can answer: pairing them is the caller's duty.
@@ -105,7 +95,7 @@ def encode_response(request_iso: bytes, reply: Reply, hints: Hints | None = None
     response_type = RESPONSE_TYPES.get(request[MESSAGE_TYPE])
     if response_type is None or not isinstance(reply, _ANSWERED_BY[response_type]):
         raise Unencodable("request_iso", f"a {request[MESSAGE_TYPE]} is not answered by this {reply.type}")
-    response = _echo(request, response_type) | {39: response_code(reply, hints)}
+    response = _echo(request, response_type) | {39: response_code(reply)}
     if isinstance(reply, AuthorizationDecision):
         response |= _decided(request, reply)
     return pack(response)

@@ -16,19 +16,20 @@ COUNTED = {"purchase", "cash-advance", "quasi-cash"}
 EXACT_APPROVALS = 32
 
 
-def refusals(book: Book, request: AuthorizationRequest, now: int) -> Iterator[tuple[str, bool]]:
-    """Controls that refuse, in order: (name, whether it must). One that may or may not is followed by the next."""
+def refusals(book: Book, request: AuthorizationRequest, now: int) -> Iterator[tuple[str, bool, str | None]]:
+    """Controls that refuse, in order: (name, whether it must, what a velocity limit counts: "count", "amount", or
+    "either" when the window may have forgotten late). One that may or may not refuse is followed by the next."""
     for card, scope in ((None, "account"), (request.card_token, "card")):
         if card in book.controls:
             rules = book.controls[card].rules
             approvals = list(book.approvals_since(card))
-            for name, must in _refusing(rules, approvals, request, now, book.opening.time_zone):
-                yield f"{scope}:{name}", must
+            for name, must, counted in _refusing(rules, approvals, request, now, book.opening.time_zone):
+                yield f"{scope}:{name}", must, counted
 
 
 def _refusing(
     rules: ControlsSet, approvals: list[Approval], request: AuthorizationRequest, now: int, zone: str
-) -> Iterator[tuple[str, bool]]:
+) -> Iterator[tuple[str, bool, str | None]]:
     mode, atm = request.entry_mode, request.kind == "cash-advance" or request.mcc in {6010, 6011}
     toggles = (
         ("ecommerce", not rules.ecommerce and mode == "ecommerce"),
@@ -37,13 +38,14 @@ def _refusing(
         ("single-use", rules.single_use and len(approvals) > 0),
         ("merchant-lock", rules.merchant_lock and len(approvals) > 0 and approvals[0].merchant != request.merchant_id),
     )
-    yield from ((name, True) for name, refuses in toggles if refuses)
-    yield from ((rule.name, True) for rule in rules.lists if _listed(rule, request) is (rule.mode == "deny"))
+    yield from ((name, True, None) for name, refuses in toggles if refuses)
+    yield from ((rule.name, True, None) for rule in rules.lists if _listed(rule, request) is (rule.mode == "deny"))
     if request.kind in COUNTED:
         for rule in rules.velocity:
             least, most = _windows(rule, approvals, now, zone)
-            if _exceeds(rule, most, request.amount):
-                yield rule.name, _exceeds(rule, least, request.amount)
+            if exceeded := _exceeded(rule, most, request.amount):
+                surely = _exceeded(rule, least, request.amount)
+                yield rule.name, surely is not None, exceeded if surely == exceeded else "either"
 
 
 def _listed(rule: ListRule, request: AuthorizationRequest) -> bool:
@@ -69,10 +71,10 @@ def _windows(
     return least, most if len(most) > EXACT_APPROVALS else least
 
 
-def _exceeds(rule: VelocityRule, counted: list[Approval], amount: int) -> bool:
+def _exceeded(rule: VelocityRule, counted: list[Approval], amount: int) -> str | None:
     too_many = rule.max_count is not None and len(counted) + 1 > rule.max_count
     too_much = rule.max_amount is not None and sum(each.amount for each in counted) + amount > rule.max_amount
-    return too_many or too_much
+    return "count" if too_many else "amount" if too_much else None
 
 
 def valid(rules: ControlsSet) -> bool:

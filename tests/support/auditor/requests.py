@@ -26,13 +26,13 @@ def request(book: Book, message: AuthorizationRequest, reply: AuthorizationDecis
     reference = message.network_reference
     if book.open_hold(reference, now) is not None or book.purchase(reference) is not None:
         return _declined("stale-duplicate", changed=False)
-    objection, control = _objection(book, message, reply, now)
+    objection, control, detail = _objection(book, message, reply, now)
     available = book.open_to_buy(now)
     approved = min(message.amount, available) if message.kind in TAKES_MONEY else message.amount
     if objection is None and message.kind in TAKES_MONEY:
         objection = _opinion(approved, reply, rules)
     book.move_to(now)
-    fields: dict[str, Any] = {"control": control}
+    fields: dict[str, Any] = {"control": control, "detail": detail}
     if message.kind not in TAKES_MONEY:
         fields |= {"stand_in": False, "fraud_score": None}
     if objection is not None:
@@ -46,22 +46,28 @@ def request(book: Book, message: AuthorizationRequest, reply: AuthorizationDecis
 
 def _objection(
     book: Book, message: AuthorizationRequest, reply: AuthorizationDecision, now: int
-) -> tuple[str | None, Any]:
-    """The first check that fails, and the control behind it. A control that may refuse or not is left to the reply."""
-    for reason in _before_controls(book, message, now):
-        return reason, None
+) -> tuple[str | None, Any, Any]:
+    """The first check that fails, the control behind it, and its detail. A control that may refuse or not is left to
+    the reply."""
+    for reason, detail in _before_controls(book, message, now):
+        return reason, None, detail
     if message.kind != "refund":
-        named: list[str] = []
-        for name, must in controls.refusals(book, message, now):
-            named.append(name)
+        named: dict[str, str | None] = {}
+        for name, must, counted in controls.refusals(book, message, now):
+            named[name] = counted
             if must:
-                return "control", OneOf(*named)
+                return "control", OneOf(*named), _counted(named, reply)
         if named and reply.reason == "control":
-            return "control", OneOf(*named)
-    return next(_after_controls(book, message, now), None), None
+            return "control", OneOf(*named), _counted(named, reply)
+    return next(_after_controls(book, message, now), None), None, None
 
 
-def _before_controls(book: Book, message: AuthorizationRequest, now: int) -> Iterator[str]:
+def _counted(named: dict[str, str | None], reply: AuthorizationDecision) -> Any:
+    counted = named.get(reply.control or "")
+    return OneOf("count", "amount") if counted == "either" else counted
+
+
+def _before_controls(book: Book, message: AuthorizationRequest, now: int) -> Iterator[tuple[str, str | None]]:
     card = book.cards.get(message.card_token)
     statuses = {"active", "frozen", "delinquent-blocked"} if message.kind == "refund" else {"active"}
     checks = (
@@ -74,7 +80,8 @@ def _before_controls(book: Book, message: AuthorizationRequest, now: int) -> Ite
         ("account-not-active", book.status not in statuses),
         ("currency-mismatch", message.currency != book.opening.currency),
     )
-    yield from (reason for reason, fails in checks if fails)
+    said = {"card-not-active": card, "account-not-active": book.status}
+    yield from ((reason, said.get(reason)) for reason, fails in checks if fails)
 
 
 def _after_controls(book: Book, message: AuthorizationRequest, now: int) -> Iterator[str]:
@@ -141,6 +148,8 @@ def increment(
         ("insufficient-open-to-buy", addition > 0 and addition > available),
     )
     reason = next((reason for reason, fails in checks if fails), None)
+    said = {"card-not-active": book.cards.get(hold.card), "account-not-active": book.status}
+    fields["detail"] = said.get(reason or "")
     if reason is not None:
         return _declined(reason, **fields)
     if addition > 0:
