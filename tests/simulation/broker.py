@@ -63,7 +63,7 @@ class Log:
 
     def stable(self) -> int:
         """The last stable offset: what lies before it will not change any more."""
-        return min(self.open.values(), default=len(self.entries))
+        return min(self.open.values()) if self.open else len(self.entries)
 
     def append(self, record: Record, timestamp: int, transaction: Transaction | None = None) -> int:
         """The record's offset."""

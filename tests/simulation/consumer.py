@@ -111,9 +111,10 @@ class Client:
 
     async def fetched_records(self, active: set[TP], **_limits: Any) -> dict[TP, list[Any]]:
         """At most `most` records, of partitions in any order; a poll may also come back with nothing."""
-        await until("records", lambda: any(map(self._behind, active)) or self._schedule.seldom())
+        await until("records", lambda: any(map(self._behind, active)) or self._schedule.happens(0.05))
         ready = [tp for tp in sorted(active) if self._behind(tp)]
-        found, room = {}, self._schedule.between(1, self._most)
+        found: dict[TP, list[Any]] = {}
+        room = self._schedule.between(1, self._most)
         while ready and room > 0:
             tp = ready.pop(self._schedule.between(0, len(ready) - 1))
             records = self._take(tp, room)
@@ -128,7 +129,8 @@ class Client:
 
     def _take(self, tp: TP, most: int) -> list[Any]:
         """Up to `most` records; the position also passes markers and what was taken back."""
-        log, found = self._broker.logs[tp], []
+        log = self._broker.logs[tp]
+        found: list[Any] = []
         start = self.positions[tp] or 0
         for offset in range(start, log.stable()):
             entry = log.entries[offset]
@@ -156,10 +158,10 @@ class Thread(SliceThread):
     def _ensure_consumer(self) -> Any:
         return self.client
 
-    async def call_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        await turn(f"{function.__name__} called")
-        result = await function(*args, **kwargs)
-        await turn(f"{function.__name__} done")
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        await turn(f"{fun.__name__} called")
+        result = await fun(*args, **kwargs)
+        await turn(f"{fun.__name__} done")
         return result
 
 

@@ -1,7 +1,7 @@
 """One history: workers, a network, a broker's own work and whatever goes wrong, in an order drawn from the seed.
 
-At first things go wrong at rates that the history draws as well. When all is sent it becomes calm: who is frozen goes
-on, who is dead is started, who is gone leaves the group; then everything must be decided, and the checker looks.
+At first things go wrong, at rates that the history draws as well. Then it becomes calm: who is frozen goes on some
+time, who is dead is started; everything must be decided, and the checker looks.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ from faust.types import TP
 
 from tests.simulation.broker import Broker
 from tests.simulation.checker import Committed
-from tests.simulation.consumer import CHANGELOG
 from tests.simulation.schedule import Schedule
 from tests.simulation.store import Store
 from tests.simulation.story import PARTITIONS, Sent, story
 from tests.simulation.turns import Activity, by_hand
 from tests.simulation.worker import Plan, Worker
-from tests.support.auditor import Disagreement
+from topics.declarations import INPUTS
 
-MOST_TURNS = 30_000
-RATES = (0.0, 0.0, 0.002, 0.005, 0.015)
-"""How often something may go wrong, per turn"""
+MOST_TURNS = 15_000
+RATES = (0.002, 0.005, 0.01, 0.02, 0.04)
+"""How often something goes wrong, per turn"""
+SHARES = (0, 0, 1, 1, 3)
+"""Of each kind of fault among the faults of a history"""
+STEP_RATES = (0.0, 0.02, 0.2)
+"""How often a process dies, or freezes, at a step of its decider that the history prefers"""
+STEPS = ("begin", "decide", "write", "commit", "apply", "done")
 
 
 class Stuck(AssertionError):
@@ -30,22 +34,29 @@ class Stuck(AssertionError):
 
 
 class History:
-    """`crashes`: how many of which faults there were."""
+    """`happened`: how many of which faults there were."""
 
     def __init__(self, seed: int, traced: bool = False, faults: bool = True) -> None:
         self.schedule = schedule = Schedule(seed, traced)
         self.broker = Broker()
         self.broker.group.deal = self._deal
         self.to_send = story(schedule, schedule.between(5, 45))
-        self.faults = [(fault, schedule.choose(RATES) if faults else 0.0) for fault in self._faults()]
+        self.faults = [fault for fault in self.kinds() for _ in range(schedule.choose(SHARES))]
+        self.fault_rate = schedule.choose(RATES) * faults
         self.happened: dict[str, int] = {}
-        steps = schedule.choose(RATES) if faults else 0.0
-        self.plan = Plan(schedule.choose([1, 4, 40]), steps, schedule.choose(RATES) * faults, 0.3 * faults)
+        dies, freezes = schedule.choose(STEP_RATES) * faults, schedule.choose(STEP_RATES) * faults
+        most, early = schedule.choose([1, 4, 40]), 0.3 * faults
+        self.plan = Plan(most, early, schedule.choose(STEPS), dies, schedule.choose(STEPS), freezes)
         self._names = [f"worker-{number}" for number in range(schedule.choose([1, 2, 2, 3]))]
         self._stores = {name: Store() for name in self._names}
         self._workers: dict[str, Worker] = {}
         self._zombies: list[Worker] = []
-        self._hurry = schedule.choose([0.02, 0.1, 0.4])
+        self._marker_rate = schedule.choose([0.03, 0.1, 0.3])
+        self._doze_rate = schedule.choose([0.0, 0.02, 0.1]) * faults
+        self._doze = schedule.choose([20, 100, 300])
+        self._thaw_rate = schedule.choose([0.003, 0.01])
+        self._storm = schedule.choose([200, 500, 1000])
+        self._hurry = schedule.choose([0.4, len(self.to_send) / self._storm])
         self.turns = 0
 
     def run(self) -> None:
@@ -62,12 +73,13 @@ class History:
             committed.check_store(worker.store, self._owned(name))
 
     def _live(self) -> None:
-        while self.to_send or not self._settled():
+        while not self.schedule.calm or not self._settled():
             self.turns += 1
             if self.turns > MOST_TURNS:
                 raise Stuck(f"after {self.turns} turns: {self._standing()}")
-            self.schedule.calm = not self.to_send
+            self.schedule.calm = self.turns > self._storm and not self.to_send
             self._start_the_dead()
+            self._thaw()
             if self.schedule.calm:
                 self._clear_up()
             else:
@@ -79,29 +91,31 @@ class History:
 
     def _go_on(self) -> None:
         """One turn: of an activity of some worker, or of the broker."""
-        ready = [
-            (worker, activity)
-            for worker in self._all()
-            if not worker.frozen
-            for activity in worker.activities
-            if activity.waiting.ready()
-        ]
         markers = self.broker.markers()
-        if markers and (not ready or self.schedule.between(0, 2) == 0):
+        if markers and self.schedule.happens(0.5 if self.schedule.calm else self._marker_rate):
             transaction, tp = self.schedule.choose(markers)
             self.schedule.note("marker of", transaction.producer, transaction.state, "in", tp or "the offsets")
             self.broker.write_marker(transaction, tp)
-        elif ready:
-            self._move(*self.schedule.choose(ready))
+            return
+        going = [(w, activity) for w in self._all() if not w.frozen for activity in w.activities]
+        while going:
+            worker, activity = going.pop(self.schedule.between(0, len(going) - 1))
+            if activity.asleep <= self.turns and activity.waiting.ready():
+                self._move(worker, activity)
+                return
 
     def _move(self, worker: Worker, activity: Activity) -> None:
         self.schedule.note(worker.name, activity.name, "after", activity.waiting.what)
         worker.go(activity)
         if worker.ended and worker in self._zombies:
             self._zombies.remove(worker)
+        if worker.frozen:
+            self._let_expire(worker)
+        elif self.schedule.chance(self._doze_rate):
+            activity.asleep = self.turns + self.schedule.between(5, self._doze)
 
     def _send(self) -> None:
-        while self.to_send and self.schedule.chance(self._hurry):
+        while self.to_send and self.schedule.happens(self._hurry):
             sent: Sent = self.to_send.pop(0)
             tp = TP(sent.topic, sent.partition)
             offset = self.broker.logs[tp].append((sent.key, sent.value), sent.at)
@@ -115,17 +129,24 @@ class History:
                 self.schedule.note("start", name)
                 self._workers[name] = Worker(name, self.broker, self._stores[name], self.schedule, self.plan)
 
+    def _thaw(self) -> None:
+        for worker in self._all():
+            if worker.frozen and self.schedule.happens(self._thaw_rate):
+                self.schedule.note("THAW", worker.name)
+                worker.frozen = False
+
     # -- what goes wrong
 
-    def _faults(self) -> list[Callable[[], object]]:
+    def kinds(self) -> list[Callable[[], bool]]:
         return [
-            self.crash, self.crash_and_lose, self.replace, self.freeze, self.thaw, self.rebalance, self.expire,
+            self.crash, self.crash_and_lose, self.replace, self.freeze, self.rebalance, self.expire,
             self.rewind, self.time_out,
         ]  # fmt: skip
 
     def _go_wrong(self) -> None:
-        for fault, rate in self.faults:
-            if rate and self.schedule.chance(rate) and fault():
+        if self.faults and self.schedule.chance(self.fault_rate):
+            fault = self.schedule.choose(self.faults)
+            if fault():
                 self.happened[fault.__name__] = self.happened.get(fault.__name__, 0) + 1
 
     def crash(self) -> bool:
@@ -167,16 +188,15 @@ class History:
             return False
         self.schedule.note("FREEZE", worker.name)
         worker.frozen = True
+        self._let_expire(worker)
         return True
 
-    def thaw(self) -> bool:
-        frozen = [worker for worker in self._all() if worker.frozen]
-        if not frozen:
-            return False
-        worker = self.schedule.choose(frozen)
-        self.schedule.note("THAW", worker.name)
-        worker.frozen = False
-        return True
+    def _let_expire(self, worker: Worker) -> None:
+        """Frozen for longer than its session, or not."""
+        newest = self._workers[worker.name] is worker
+        if newest and worker.name in self.broker.group.members and self.schedule.happens(0.7):
+            self.schedule.note("EXPIRE", worker.name)
+            self.broker.group.expire(worker.name)
 
     def rebalance(self) -> bool:
         """Somebody asks the coordinator for one."""
@@ -198,11 +218,13 @@ class History:
     def rewind(self) -> bool:
         """Records of this assignment are delivered again."""
         worker = self._some_worker()
+        positions = worker.client.positions if worker else {}
         began = sorted(worker.client.started_at.items()) if worker else []
-        if worker is None or not began:
+        passed = [(tp, start) for tp, start in began if (positions.get(tp) or 0) > start]
+        if worker is None or not passed:
             return False
-        tp, start = self.schedule.choose(began)
-        to = self.schedule.between(start, worker.client.positions[tp] or start)
+        tp, start = self.schedule.choose(passed)
+        to = self.schedule.between(start, (positions[tp] or 0) - 1)
         self.schedule.note("REWIND", worker.name, *tp, "to", to)
         worker.client.positions[tp] = to
         return True
@@ -220,12 +242,14 @@ class History:
     # -- the end
 
     def _clear_up(self) -> None:
+        """Whoever is late goes on."""
         for worker in self._all():
-            worker.frozen = False
+            for activity in worker.activities:
+                activity.asleep = 0
 
     def _settled(self) -> bool:
         workers = self._workers.values()
-        if self._zombies or len(self._workers) < len(self._names) or any(worker.ended for worker in workers):
+        if self.turns % 8 or self._zombies or len(workers) < len(self._names) or any(w.ended for w in workers):
             return False
         busy = self.broker.open_transactions() or self.broker.markers()
         return not busy and all(worker.settled() for worker in workers) and self._all_offsets_committed()
@@ -263,6 +287,4 @@ class History:
         return hands
 
 
-_INPUT_TOPICS = {"authorizations", "clearings", "payments", "account-events", "clock"}
-assert CHANGELOG not in _INPUT_TOPICS
-__all__ = ["Disagreement", "History", "Stuck"]
+_INPUT_TOPICS = {spec.name for spec in INPUTS}

@@ -30,9 +30,9 @@ class Schedule:
         """Whether it happens; never in the calm."""
         return not self.calm and self._random.random() < probability
 
-    def seldom(self) -> bool:
-        """What ends a wait that nothing else ends, such as that of a poll; in the calm as well."""
-        return self._random.random() < 0.05
+    def happens(self, probability: float) -> bool:
+        """As `chance`, but in the calm as well: nothing goes wrong by it."""
+        return self._random.random() < probability
 
     def flip(self) -> bool:
         return self._random.random() < 0.5

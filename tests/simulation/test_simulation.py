@@ -2,11 +2,75 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
 from tests.simulation.history import History
+from tests.simulation.known_defects import DEFECTS, Defect, healed
+from tests.simulation.mutations import MUTATIONS, Mutation, mutated
+from tests.simulation.playing import Found, kept_seeds, play, schedule_of
+
+HISTORIES = 150
+ENOUGH = 500
+"""Within as many histories every mutation must be found; most need a few dozen."""
 
 
+@pytest.fixture
+def healthy() -> Iterator[None]:
+    with healed():
+        yield
+
+
+@pytest.mark.usefixtures("healthy")
 def test_without_faults_everything_is_decided_once() -> None:
-    for seed in range(20):
+    for seed in range(10):
         history = History(seed, faults=False)
         history.run()
         assert history.broker.committed > 0
+
+
+@pytest.mark.usefixtures("healthy")
+def test_whatever_goes_wrong_everything_is_decided_once() -> None:
+    histories = [play(seed) for seed in [*kept_seeds(), *range(HISTORIES)]]
+    happened = {fault for history in histories for fault in history.happened}
+    assert happened == {fault.__name__ for fault in histories[0].kinds()}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
+def test_wrong_code_is_found(mutation: Mutation) -> None:
+    with healed(), mutated(mutation), pytest.raises(AssertionError):
+        run(range(ENOUGH))
+
+
+def run(seeds: range) -> None:
+    for seed in seeds:
+        History(seed).run()
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.healing.name)
+def test_known_defects(defect: Defect) -> None:
+    """They are still there; remove those that are not."""
+    with healed(without=defect), pytest.raises(Found):
+        play(defect.seed)
+    with healed():
+        play(defect.seed)
+
+
+def test_a_seed_is_the_same_history_in_every_process() -> None:
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "16", "--trace", "--as-is"]
+    other = subprocess.run(
+        command, env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert other.stdout.splitlines() == schedule_of(16)
+
+
+def test_a_mutation_of_code_that_has_changed_is_refused() -> None:
+    with (
+        pytest.raises(ValueError, match="does not stand once"),
+        mutated(Mutation("gone", History, "run", "no such", "")),
+    ):
+        pass

@@ -33,11 +33,12 @@ def until(what: str, ready: Callable[[], bool]) -> Generator[Waiting, None, None
 
 
 class Activity:
-    """One coroutine of one process. `error` is what it ended with."""
+    """One coroutine of one process. `error` is what it ended with; it does not go on before turn `asleep`."""
 
     def __init__(self, name: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.name = name
         self.waiting = Waiting("start", _at_once)
+        self.asleep = 0
         self.done = False
         self.error: BaseException | None = None
         self._coroutine = coroutine

@@ -35,12 +35,14 @@ class Killed(BaseException):
 
 @dataclass
 class Plan:
-    """How a history treats its processes. `most`: records of a fetch. The others are probabilities."""
+    """How a history treats its processes: `most` records a fetch, steps at which they die or freeze, probabilities."""
 
     most: int
-    killed_at_step: float
-    frozen_at_step: float
     early_input: float
+    dies_at: str
+    dies: float
+    freezes_at: str
+    freezes: float
 
 
 class Worker:
@@ -88,9 +90,9 @@ class Worker:
         self.activities.clear()
 
     def _step(self, name: str) -> None:
-        if self._schedule.chance(self._plan.killed_at_step):
+        if name == self._plan.dies_at and self._schedule.chance(self._plan.dies):
             raise Killed(name)
-        if self._schedule.chance(self._plan.frozen_at_step):
+        if name == self._plan.freezes_at and self._schedule.chance(self._plan.freezes):
             self._schedule.note(f"{self.name} freezes at {name}")
             self.frozen = True
 

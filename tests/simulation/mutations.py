@@ -1,0 +1,126 @@
+"""Code with one line wrong, put in place for a while: proof that the histories would notice.
+
+Most are of production code. A few are of the broker or of the worker's transactions, where what they take away is what
+the production code asks of Kafka.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from agents.decider import Decider
+from tests.simulation.broker import Broker
+from tests.simulation.group import Group
+from tests.simulation.producer import Transactions
+from tests.simulation.worker import Worker
+from topics.transport.consumer import SliceConsumer, SliceThread
+from topics.transport.recovery import MarkerAwareRecovery
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old` stands exactly once in the method."""
+
+    name: str
+    owner: type
+    method: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@contextmanager
+def mutated(mutation: Mutation) -> Iterator[None]:
+    """Raises ValueError when the code is no longer what the mutation expects."""
+    original = mutation.owner.__dict__[mutation.method]
+    source = vars(original).get("source") or textwrap.dedent(inspect.getsource(original))
+    if source.count(mutation.old) != 1:
+        raise ValueError(f"{mutation.name}: {mutation.old!r} does not stand once in {original.__qualname__}")
+    made: dict[str, Any] = {}
+    wrong = source.replace(mutation.old, mutation.new)
+    exec(compile(wrong, f"<{mutation.name}>", "exec"), original.__globals__, made)  # noqa: S102 - our own source
+    made[mutation.method].source = wrong  # for a mutation on top of this one
+    setattr(mutation.owner, mutation.method, made[mutation.method])
+    try:
+        yield
+    finally:
+        setattr(mutation.owner, mutation.method, original)
+
+
+MUTATIONS = [
+    # -- the decider
+    Mutation(
+        "rows are applied before the commit", Decider, "_commit",
+        'self._step("commit")',
+        "[self._write_rows(p, rows, await ends[p]) for p, rows in decided.rows.items()]",
+    ),
+    Mutation(
+        "the offset committed is that of the last record", Decider, "_commit",
+        "fetched[-1].offset + 1", "fetched[-1].offset",
+    ),
+    Mutation(
+        "records delivered again are decided again", Decider, "_unseen",
+        "self._next_offset.get(tp, 0)", "0",
+    ),
+    Mutation(
+        "rows are not applied", Decider, "_commit",
+        "self._write_rows(partition, rows, await ends[partition])", "await ends[partition]",
+    ),
+    # -- the gates of the consumer
+    Mutation(
+        "input is handed out before the seek", SliceConsumer, "getmany",
+        "elif self._positioned:", "else:",
+    ),
+    Mutation(
+        "input does not wait for the tables", SliceConsumer, "getmany",
+        "if self._tables_restored and not self._positioned:", "if not self._positioned:",
+    ),
+    Mutation(
+        "a poll that was under way when partitions left is handed out", SliceConsumer, "_close_input",
+        "self._tables_restored = self._positioned = False", "self._tables_restored = False",
+    ),
+    # -- recovery
+    Mutation(
+        "the end of a changelog is asked for while a transaction is open there", SliceThread, "_highwaters",
+        "if stable == end:", "if True:",
+    ),
+    Mutation(
+        "recovery stops one record early", MarkerAwareRecovery, "_finish_partitions",
+        "position > end", "position >= end - 1",
+    ),
+    # -- what is asked of Kafka
+    Mutation(
+        "a second producer does not fence the first", Broker, "_current",
+        "producer.epoch != epoch", "False",
+    ),
+    Mutation(
+        "offsets of a stale member are taken", Broker, "add_offsets",
+        "if refusal is not None:", "if False:",
+    ),
+    Mutation(
+        "the refusal of a stale member is ignored", Transactions, "_move_offsets",
+        "self._broker.add_offsets(self._epoch, self._transaction, offsets, member)",
+        "self._broker.group.refuses(member) or "
+        "self._broker.add_offsets(self._epoch, self._transaction, offsets, member)",
+    ),
+    Mutation(
+        "offsets are not part of the transaction", Broker, "add_offsets",
+        "transaction.has_offsets = True", "return self.group.committed.update(offsets)",
+    ),
+    Mutation(
+        "committed offsets are fetched while a transaction may move them", Group, "stable",
+        "return not any(self._pending[tp] for tp in tps)", "return True",
+    ),
+    Mutation(
+        "a slice is lost on its way to the decider", Worker, "_fetch",
+        "self._queue.append(message.value)",
+        "self._queue.append(message.value) if self._schedule.between(0, 9) else self.consumer.release()",
+    ),
+]  # fmt: skip
