@@ -27,7 +27,7 @@ from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Trial
 from tests.chaos.campaign.faults import REGISTRY, chosen
 from tests.chaos.campaign.history import DECISIONS, INPUTS, UPDATES, History, Record
 from tests.chaos.campaign.link import END_TRANSACTION, Link
-from tests.chaos.campaign.pairing import Pair, orders
+from tests.chaos.campaign.pairing import Pair, merged, other_choice
 from tests.chaos.campaign.schedule import Appointment, schedule
 from tests.chaos.campaign.watch import Watch
 from tests.support.engine import Bench
@@ -35,7 +35,8 @@ from tests.support.engine import Bench
 LASTING = {"a": 5.0, "b": 10.0, "c": 20.0}
 ACCOUNT = "c0-acct-7"
 MESSAGES = 2000
-SLICE = 50
+SLICE = 500
+"""A backlog, as after an outage: an account has several messages in a slice, which decides payments first."""
 AT = 1_790_000_000_000
 
 
@@ -272,23 +273,25 @@ def _base64(data: bytes | None) -> str:
     return base64.b64encode(data or b"").decode()
 
 
-def test_two_that_may_have_been_decided_in_either_order_are_tried_in_both() -> None:
+def test_what_the_replies_leave_open_the_journal_decides() -> None:
     """A payment and a request, both after something later: their replies name the same time, neither names its own."""
-    late, payment, request = (
-        Pair("payments", RECORD, _at(9), _at(9)),
-        Pair("payments", RECORD, _at(5), _at(9)),
-        Pair("authorizations", RECORD, _at(6), _at(9)),
-    )
-    assert list(orders(([late, payment], [request]))) == [[late, payment, request], [late, request, payment]]
-    early = Pair("authorizations", RECORD, _at(6), _at(6))
-    assert list(orders(([late, payment], [early]))) == [[early, late, payment]]
+    late, payment, request = _pair("late", 9, 9), _pair("pay-1", 5, 9), _pair("ref-1", 6, 9)
+    sides = [late, payment], [request]
+    none: list[bool] = []
+    assert list(merged(sides, lambda: ["ref-1"], none)) == [late, request, payment]
+    assert none == [], "there was no choice"
+    choices: list[bool] = []
+    assert list(merged(sides, lambda: ["pay-1"], choices)) == [late, payment, request]
+    assert other_choice(choices)
+    assert list(merged(sides, lambda: ["pay-1"], choices)) == [late, request, payment]
+    assert not other_choice(choices)
+    early = _pair("ref-0", 6, 6)
+    assert list(merged(([late], [early]), lambda: ["late"], none)) == [early, late]
 
 
-RECORD = Record(0, AT, b"", b"")
-
-
-def _at(time: int) -> Any:
-    return SimpleNamespace(transmitted_at=time, decided_at=time)
+def _pair(name: str, transmitted_at: int, decided_at: int) -> Pair:
+    message = SimpleNamespace(message_id=name, transmitted_at=transmitted_at)
+    return Pair("", Record(0, AT, b"", b""), message, SimpleNamespace(decided_at=decided_at))
 
 
 # -- what hurts and what watches

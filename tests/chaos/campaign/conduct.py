@@ -182,12 +182,18 @@ class Campaign:
     # -- afterwards
 
     def _drain(self) -> None:
-        """Until the workers' group has committed the end of every input; what it leaves is found by the checker."""
+        """Until the workers' group has committed the end of every input, with help if it must be; then they stop. What
+        is left even so is found by the checker."""
         reader = Consumer({"bootstrap.servers": self._world.kafka, "group.id": APP_ID, "enable.auto.commit": False})
+        self._world.ends.clear()
         try:
             self._until(lambda: _now_if(_lag(reader) == 0))
         except AssertionError as trouble:
-            self.result.lost.append(f"not everything is decided: {_lag(reader)} records wait: {trouble}")
+            late = f"when everything should have been decided, {_lag(reader)} records waited: {trouble}"
+            last = self.result.trials[-1]
+            last.trouble = f"{last.trouble}; {late}" if last.trouble else late
+            self._help()
+            self._until(lambda: _now_if(_lag(reader) == 0))
         finally:
             reader.close()
         for name in list(self._world.workers):

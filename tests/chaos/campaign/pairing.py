@@ -3,13 +3,13 @@
 Replies come in the order of their inputs, topic by topic; between topics there is no order that Kafka knows. What
 is known: a reply says the account's time when it was decided, which is the message's own time or, if something later
 had been decided before, the time of that. So it never runs backwards, and of several pairs with the same time the one
-whose message names it came first. Where this leaves a choice, `orders` gives every order that is possible.
+whose message names it came first. Where this leaves a choice, the journal helps, which is one sequence; see `merged`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
@@ -19,8 +19,8 @@ from tests.chaos.campaign.history import DECISIONS, INPUTS, UPDATES, History, Re
 from tests.chaos.campaign.story import POISON_KEY
 from tests.support.checker import REPLIES
 
-MOST_ORDERS: Final = 256
-"""Orders of one account that are tried at most."""
+ENTRIES_OF_AN_UPDATE: Final = 3
+"""A presentment writes down what becomes of its hold (two entries at most) and itself."""
 
 
 class Pair(NamedTuple):
@@ -102,26 +102,37 @@ def _updates(history: History) -> Iterator[Pair]:
             raise Unpaired(f"no reply to {topic} {record.offset}", record)
 
 
-def orders(sides: Sides) -> Iterator[list[Pair]]:
-    """The orders in which an account's messages may have been decided, MOST_ORDERS at most, the likeliest first."""
-    # A depth-first walk: each entry is what has been chosen so far, and how many of both sides that is.
-    walks: list[tuple[list[Pair], int, int]] = [([], 0, 0)]
-    updates, decisions = sides
-    given = 0
-    while walks and given < MOST_ORDERS:
-        chosen, up, down = walks.pop()
-        while up < len(updates) and down < len(decisions):
-            first = _first(updates[up], decisions[down])
-            if first is None:
-                walks.append(([*chosen, decisions[down]], up, down + 1))
-            if first is decisions[down]:
-                chosen.append(decisions[down])
-                down += 1
-            else:
-                chosen.append(updates[up])
-                up += 1
-        given += 1
-        yield [*chosen, *updates[up:], *decisions[down:]]
+def merged(sides: Sides, next_causes: Callable[[], list[str]], decisions_first: list[bool]) -> Iterator[Pair]:
+    """An account's pairs in an order in which they may have been decided.
+
+    `next_causes`: what caused the next ENTRIES_OF_AN_UPDATE journal entries that the pairs given so far do not explain.
+    Every update wrote one in its own name, so as long as that is not among them, a decision came first.
+    `decisions_first` holds the choices that even this leaves open (a decision that wrote nothing may have come before
+    or after the update); it is extended by False for every choice that it does not have yet.
+    """
+    updates, decisions = map(deque, sides)
+    open_choices = 0
+    while updates and decisions:
+        first = _first(updates[0], decisions[0])
+        if first is None and updates[0].message.message_id not in next_causes():
+            first = decisions[0]
+        if first is None:
+            if open_choices == len(decisions_first):
+                decisions_first.append(False)
+            first = decisions[0] if decisions_first[open_choices] else updates[0]
+            open_choices += 1
+        yield (updates if first is updates[0] else decisions).popleft()
+    yield from updates
+    yield from decisions
+
+
+def other_choice(decisions_first: list[bool]) -> bool:
+    """Change the last choice that can be changed; False when all have been made."""
+    while decisions_first and decisions_first[-1]:
+        decisions_first.pop()
+    if decisions_first:
+        decisions_first[-1] = True
+    return bool(decisions_first)
 
 
 def _first(update: Pair, decision: Pair) -> Pair | None:

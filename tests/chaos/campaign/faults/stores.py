@@ -46,8 +46,13 @@ class _Damaged:
     what = ""
     proof: Proof = "decisions"
     lasts_s = 9.0
+    tables_first = False  # rows are in tables on disk only after a start: it writes down what the logs had
 
     def strike(self, world: World, random: Random) -> Damage:
+        if self.tables_first:
+            world.kill(world.workers[FIRST_WORKER])
+            world.start_worker().wait_ready()
+            world.wait(1 + random.random())
         at = time.time()
         since = world.kill(world.workers[FIRST_WORKER])
         note = self.damage(world, random)
@@ -95,6 +100,8 @@ class LogCorrupted(_Damaged):
 class Corrupted(_Damaged):
     name = "store-corrupted"
     what = "the worker is killed and bits are turned in the rows of its tables on disk; RocksDB notices on reading them"
+    lasts_s = 16.0
+    tables_first = True
 
     def damage(self, world: World, random: Random, /) -> str:
         tables = _files(world, _is_table)
@@ -104,6 +111,8 @@ class Corrupted(_Damaged):
 class IndexCorrupted(_Damaged):
     name = "store-index-corrupted"
     what = "the worker is killed and bits are turned at the end of its tables on disk; RocksDB notices on opening them"
+    lasts_s = 16.0
+    tables_first = True
 
     def damage(self, world: World, random: Random, /) -> str:
         return ", ".join(_turn_bits(path, random, 4, 0.5, behind=True) for path in _files(world, _is_table))
