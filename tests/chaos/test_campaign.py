@@ -401,6 +401,7 @@ def test_the_page_says_what_was_lost_and_what_needed_help() -> None:
     assert "| worker-killed | 2 | in 1 | no | 3.0 / 4.0 s | - |" in text
     assert "| store-deleted | 1 | nothing | 1 times | - | - |" in text
     assert "| sink-killed |" not in text, "what was not tried has no figures"
+    assert "sink-killed" in text.partition("Not tried in this run: ")[2].partition("\n")[0]
     assert "- partition 0: a reply too many\n" in text
     assert "seed 9" in text
 

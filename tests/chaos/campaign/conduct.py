@@ -30,7 +30,7 @@ from tests.support.traffic import PARTITIONS, producer, wait_for
 
 RATE: Final = 600
 """Records a second."""
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = 90.0
 """A fault from which nothing has recovered for this long is given up on; far more than any recovery takes."""
 MOST_ENDS: Final = 4
 """A process that ended by itself as often as this after a fault does not come back by itself."""

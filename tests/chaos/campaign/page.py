@@ -12,7 +12,7 @@ from rich.table import Table
 
 from loadtest.machine import facts
 from tests.chaos.campaign.conduct import RATE, Result, Trial
-from tests.chaos.campaign.faults import Fault
+from tests.chaos.campaign.faults import REGISTRY, Fault
 from tests.chaos.campaign.world import ROOT
 
 COLUMNS: Final = ("fault", "tried", "lost", "needed help", "recovered after, p50 / max", "outage held, max")
@@ -100,7 +100,7 @@ def markdown(result: Result, faults: Mapping[str, Fault], command: str, patience
         _markdown_table(COLUMNS, rows(result, faults)),
         *_left_out(result),
         "## Faults",
-        "\n".join(f"- **{name}**: {fault.what}." for name, fault in faults.items()),
+        "\n".join(f"- **{name}**: {fault.what}." for name, fault in REGISTRY.items()),
         *_troubles(result),
         "## How it is measured",
         how.rstrip(),
@@ -126,9 +126,10 @@ def _run(result: Result, command: str) -> str:
 
 
 def _left_out(result: Result) -> list[str]:
-    if not result.left_out:
-        return []
-    return [f"For want of time these were left out: {', '.join(each.fault for each in result.left_out)}."]
+    """What the reader might think was tried."""
+    tried = {trial.fault for trial in result.trials}
+    missing = [name for name in REGISTRY if name not in tried]
+    return [f"Not tried in this run: {', '.join(missing)}."] if missing else []
 
 
 def _troubles(result: Result) -> list[str]:
