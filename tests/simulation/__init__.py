@@ -12,6 +12,7 @@ are restored are the real ones; a history is an order in which everything takes 
     store       rows in a dictionary
     worker      one process: fetches, decides, restores, rejoins
     story       what is sent
+    faults      what goes wrong
     history     workers, faults and the network in one order
     checker     what must hold at the end
     playing     plays histories by their seeds

@@ -1,24 +1,31 @@
-"""Defects that histories have found and that production code still has. Each is the change that would heal it and a
-seed that shows it; histories run healed, so that one defect does not hide the next. `test_known_defects` fails as soon
-as production code no longer has one: then it goes from here, and its seed to seeds.txt.
+"""Defects that histories have found and that production code still has. Each is the change that would heal it and the
+kind of history that shows it; other histories run healed, so that one defect does not hide the next. Once production
+code no longer has it, `test_known_defects` fails: then it goes from here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from tests.simulation.history import History
 from tests.simulation.mutations import Mutation, mutated
 from topics.transport.consumer import SliceThread
 
 
 @dataclass(frozen=True)
 class Defect:
-    """`seed`: of a history that goes wrong without `healing`."""
+    """`shape` is the kind of history in which it shows soon when `healing` is not there."""
 
     healing: Mutation
-    seed: int
+    shape: Callable[[History], None]
+
+
+def frozen_before_the_first_record(history: History) -> None:
+    """Nothing else goes wrong than that workers freeze, often for longer than their session."""
+    history.plan.freezes_at, history.plan.freezes = "write", 0.3
+    history.plan.dies, history.fault_rate, history.doze_rate = 0.0, 0.0, 0.0
 
 
 DEFECTS: list[Defect] = [
@@ -32,7 +39,7 @@ DEFECTS: list[Defect] = [
             "consumer = self._ensure_consumer()\n"
             "    await consumer._coordinator.fetch_committed_offsets(sorted(consumer.assignment()))",
         ),
-        seed=229,
+        frozen_before_the_first_record,
     ),
 ]  # fmt: skip
 
