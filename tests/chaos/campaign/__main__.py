@@ -42,7 +42,7 @@ def main(
         raise typer.BadParameter(str(error)) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped in order
     result = _campaign(seed, minutes * 60, wanted)
-    _report(result, wanted, as_json)
+    report(result, wanted, as_json)
     if page_file is not None:
         command = f"python -m tests.chaos.campaign --seed {seed} --minutes {minutes:g}"
         command += f" --faults {faults}" if faults else ""
@@ -82,7 +82,8 @@ def _progress() -> Iterator[Say]:
         yield say
 
 
-def _report(result: Result, wanted: Mapping[str, Fault], as_json: bool) -> None:
+def report(result: Result, wanted: Mapping[str, Fault], as_json: bool) -> None:
+    """On stdout: one JSON document, or a table and, after a failure, all that is needed to see why."""
     if as_json:
         document: dict[str, Any] = {"passed": result.passed, "commit": page.commit(), "machine": facts()}
         print(orjson.dumps(document | {"campaign": result}, option=orjson.OPT_INDENT_2).decode())

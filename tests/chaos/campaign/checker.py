@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 from tables import rows
 from tests.chaos.campaign.history import History, Record, read
@@ -29,6 +29,8 @@ from tests.chaos.campaign.pairing import (
 from tests.support.auditor import Auditor, Disagreement, same
 from tests.support.checker import Run
 
+REFUSED: Final = "processing-error"
+"""The engine's word for a message that it could not decide though it could read it: a bug, wherever it is."""
 MOST_ORDERS: Final = 100
 """Orders of one account that are tried at most."""
 
@@ -42,16 +44,22 @@ class Difference(AssertionError):
         self.at = at
 
 
+class Finding(NamedTuple):
+    """Something that is not right. `at`: when the input behind it came (milliseconds), if there is one."""
+
+    what: str
+    at: int | None
+
+
 @dataclass(slots=True)
 class Checked:
-    """What one partition amounts to. `difference`: the first thing that is wrong, with its history; `at` as there."""
+    """What one partition amounts to."""
 
     messages: int
     poison: int
     entries: int
     figures: dict[str, tuple[int, int, int]]
-    difference: str | None = None
-    at: int | None = None
+    findings: list[Finding]
 
 
 def checked(bootstrap: str, partition: int) -> Checked:
@@ -59,12 +67,33 @@ def checked(bootstrap: str, partition: int) -> Checked:
     history = read(bootstrap, partition)
     poison = poisoned(history)
     messages = sum(map(len, history.inputs.values())) - poison
-    found = Checked(messages, poison, len(history.entries), figures(history))
+    return Checked(messages, poison, len(history.entries), figures(history), findings(history))
+
+
+def findings(history: History) -> list[Finding]:
+    """Every message that was refused although it is one, and the first other thing that is not right."""
+    refused = {(letter["topic"], letter["offset"]) for letter in history.dead_letters if letter["reason"] == REFUSED}
+    found = [
+        Finding(f"{topic} {record.offset} is a message and was refused: {record.value!r}", record.at)
+        for topic, records in history.inputs.items()
+        for record in records
+        if (topic, record.offset) in refused and not is_poison(record)
+    ]
     try:
-        check(history)
+        check(_without(history, refused))
     except Difference as difference:
-        found.difference, found.at = str(difference), difference.at
+        found.append(Finding(str(difference), difference.at))
     return found
+
+
+def _without(history: History, refused: set[tuple[str, int]]) -> History:
+    """As if the messages refused had never been sent, so that the rest can be checked."""
+    inputs = {
+        topic: [record for record in records if is_poison(record) or (topic, record.offset) not in refused]
+        for topic, records in history.inputs.items()
+    }
+    letters = [letter for letter in history.dead_letters if letter["reason"] != REFUSED]
+    return replace(history, inputs=inputs, dead_letters=letters)
 
 
 def check(history: History) -> int:

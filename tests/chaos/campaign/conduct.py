@@ -208,8 +208,8 @@ class Campaign:
             result.poison += checked.poison
             result.entries += checked.entries
             figures |= checked.figures
-            if checked.difference is not None:
-                self._blame(checked.difference, checked.at)
+            for finding in checked.findings:
+                self._blame(finding)
         if result.poison != load.poison_delivered:
             result.lost.append(f"{load.poison_delivered} poison records were sent, {result.poison} are in the topics")
         self._say("comparing the ledger", 0.98)
@@ -218,11 +218,11 @@ class Campaign:
         except Disagreement as disagreement:
             result.lost.append(f"ledger: {disagreement}")
 
-    def _blame(self, difference: str, at: int | None) -> None:
-        """Note it, with the trial during which the input behind it came in (milliseconds since the epoch)."""
-        self.result.lost.append(difference)
-        if at is not None:
-            before = [n for n, trial in enumerate(self.result.trials) if trial.began * 1000 <= at]
+    def _blame(self, finding: checker.Finding) -> None:
+        """Note it, with the trial during which the input behind it came in."""
+        self.result.lost.append(finding.what)
+        if finding.at is not None:
+            before = [n for n, trial in enumerate(self.result.trials) if trial.began * 1000 <= finding.at]
             self.result.lost_after += before[-1:]
 
     def _say(self, line: str, done: float) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import median
@@ -16,6 +18,9 @@ from tests.chaos.campaign.faults import REGISTRY, Fault
 from tests.chaos.campaign.world import ROOT
 
 COLUMNS: Final = ("fault", "tried", "lost", "needed help", "recovered after, p50 / max", "outage held, max")
+MOST_LINES: Final = 20
+MOST_CHARACTERS: Final = 400
+FOLDERS: Final = re.compile(r"(?<![\w/])/(?:[\w.@+-]+/)+")
 TESTED: Final = ("agents", "deploy", "models", "sinks", "tables", "topics")
 _HOW: Final = """\
 - **The load**: {rate} messages a second over the real topics (requests, increments, advices, reversals, repeats,
@@ -45,17 +50,21 @@ def rows(result: Result, faults: Mapping[str, Fault]) -> list[tuple[str, ...]]:
 
 def _row(name: str, trials: Sequence[Trial], result: Result) -> tuple[str, ...]:
     times = [trial.recovery_s for trial in trials if trial.recovery_s is not None]
-    lost = sum(trial is result.trials[number] for number in result.lost_after for trial in trials)
+    lost = Counter(result.trials[number].fault for number in result.lost_after)[name]
     helped = sum(trial.trouble is not None for trial in trials)
     held = max(trial.held_s for trial in trials)
     return (
         name,
         str(len(trials)),
-        f"in {lost}" if lost else "nothing",
-        f"{helped} times" if helped else "no",
+        f"{lost:,} message{'s' if lost > 1 else ''}" if lost else "nothing",
+        _times(helped) if helped else "no",
         f"{median(times):.1f} / {max(times):.1f} s" if times else "-",
         f"{held:.1f} s" if held else "-",
     )
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def table(result: Result, faults: Mapping[str, Fault]) -> Table:
@@ -140,7 +149,9 @@ def _troubles(result: Result) -> list[str]:
         for trial in result.trials
         if trial.trouble
     ]
-    wrong = [f"- {_one_line(lost.splitlines()[0])}" for lost in result.lost]
+    wrong = [f"- {_one_line(lost.splitlines()[0])}" for lost in result.lost[:MOST_LINES]]
+    if len(result.lost) > MOST_LINES:
+        wrong.append(f"- and {len(result.lost) - MOST_LINES:,} more")
     found = []
     if told:
         found += ["## What needed help", "\n".join(told)]
@@ -150,7 +161,8 @@ def _troubles(result: Result) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.replace(str(ROOT), ".").replace("|", "/").split())
+    """Without line breaks, and without the folders of this machine in front of files."""
+    return " ".join(FOLDERS.sub("", text).replace("|", "/").split())[:MOST_CHARACTERS]
 
 
 def _markdown_table(columns: Sequence[str], found: Sequence[Sequence[str]]) -> str:

@@ -32,6 +32,8 @@ ROOT: Final = Path(__file__).parents[3]
 SESSION_TIMEOUT_S: Final = 6
 FIRST_WORKER: Final = "worker-0"
 POLL_S: Final = 0.05
+CAUSES: Final = ("Corruption", "Crashed reason", "worker ends", "Error:")
+"""What a line with the cause of an end has in it, the most telling first."""
 RESTART_S: Final = 1.0
 """Between the end of a process and its next start, so that one that cannot start does not take the whole machine."""
 
@@ -223,5 +225,8 @@ class World:
 def _last_words(process: WorkerProcess) -> str:
     """The line of its log that says why it ended, as far as one can be found."""
     lines = [line.strip() for line in process.output().splitlines() if line.strip()]
-    named = [line for line in lines if "Error" in line or "Exception" in line or "worker ends" in line]
-    return (named or lines or ["it said nothing"])[-1][:300]
+    for word in CAUSES:
+        named = [line for line in lines if word in line]
+        if named:
+            return named[0][:300]
+    return (lines or ["it said nothing"])[-1][:300]
