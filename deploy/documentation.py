@@ -20,6 +20,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
+from agents.gateway.metrics import GatewayMetrics
 from agents.metrics import WorkerMetrics
 from agents.settings import Settings
 from deploy.schemas import asyncapi, generation, page, publication
@@ -88,8 +89,12 @@ def settings_table() -> str:
 
 
 def metrics_table() -> str:
-    """A row per metric of the worker and the sink, as the code registers them."""
-    registries = {"worker": WorkerMetrics().registry, "sink": LedgerMetrics(CollectorRegistry()).registry}
+    """A row per metric of worker, sink and gateway, as the code registers them."""
+    registries = {
+        "worker": WorkerMetrics().registry,
+        "sink": LedgerMetrics(CollectorRegistry()).registry,
+        "gateway": GatewayMetrics(CollectorRegistry()).registry,
+    }
     rows = [
         (
             f"`{name}`",
