@@ -92,7 +92,7 @@ class _Content(NamedTuple):
 
     required: Callable[[Any], tuple[Any, ...]]
     optional: Callable[[Any], tuple[Any, ...]]
-    names: tuple[str, ...]
+    prefixes: tuple[str, ...]  # of what may be there: separator, name, equals sign
     defaults: tuple[Any, ...]
 
 
@@ -108,13 +108,12 @@ _NO_CONTENT_OF: Final[dict[type[Any], frozenset[str]]] = {
 
 def fingerprint_of(message: Any) -> int:
     """Of a message's content. Fields at their default leave no trace, so that a new one changes no old fingerprint."""
-    required, optional, names, defaults = _content_of(message.__class__)
+    required, optional, prefixes, defaults = _content_of(message.__class__)
     text = "\x1f".join(map(str, required(message)))  # the separator cannot occur in any validated field
     given = optional(message)
     if given != defaults:
-        for name, default, value in zip(names, defaults, given, strict=True):
-            if value != default:
-                text += f"\x1f{name}={value}"
+        changed = zip(prefixes, defaults, given)  # noqa: B905 - equally long, and strict costs here
+        text += "".join([f"{prefix}{value}" for prefix, default, value in changed if value != default])
     return fingerprint(text)
 
 
@@ -125,11 +124,12 @@ def _content_of(kind: Any) -> _Content:
     fields = [part for part in dataclasses.fields(kind) if part.name not in none]
     required = [part.name for part in fields if not _has_default(part)]
     optional = [part for part in fields if _has_default(part)]
-    names = tuple(part.name for part in optional)
+    names = [part.name for part in optional]
     defaults = tuple(
         part.default if part.default_factory is dataclasses.MISSING else part.default_factory() for part in optional
     )
-    return _Content(_getter(required), _getter(names), names, defaults)
+    prefixes = tuple(f"\x1f{name}=" for name in names)
+    return _Content(_getter(required), _getter(names), prefixes, defaults)
 
 
 def _has_default(part: dataclasses.Field[Any]) -> bool:
