@@ -9,7 +9,7 @@ INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast chaos lint format lock docs clean
+.PHONY: help setup demo test test-fast bench chaos lint format lock docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-fast: .venv/dev.stamp ## run the tests that need no server
 
 chaos: .venv/dev.stamp ## hurt everything under load, check all of it, write docs/reliability.md (ARGS="--seed 7")
 	$(BIN)/python -m tests.chaos.campaign --page docs/reliability.md $(ARGS)
+
+bench: .venv/dev.stamp ## time the pieces of a decision against the stored baseline (ARGS=--instructions counts as well)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lint: .venv/dev.stamp ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
