@@ -23,7 +23,7 @@ test: .venv/dev.stamp ## run all tests on real servers (ARGS="-k name" to choose
 	$(BIN)/python -m pytest $(ARGS)
 
 test-fast: .venv/dev.stamp ## run the tests that need no server
-	$(BIN)/python -m pytest tests/unit tests/property $(ARGS)
+	$(BIN)/python -m pytest tests/unit tests/property tests/scenarios tests/simulation $(ARGS)
 
 chaos: .venv/dev.stamp ## hurt everything under load, check all of it, write docs/reliability.md (ARGS="--seed 7")
 	$(BIN)/python -m tests.chaos.campaign --page docs/reliability.md $(ARGS)

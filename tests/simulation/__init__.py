@@ -17,7 +17,6 @@ are restored are the real ones; a history is an order in which everything takes 
     checker     what must hold at the end
     playing     plays histories by their seeds
     mutations   production code with one line wrong
-    known_defects  what production code still has wrong
 
 Again: `python -m tests.simulation --seed N --trace`; many: `python -m tests.simulation --seed N --histories M`.
 """

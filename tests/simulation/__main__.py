@@ -1,6 +1,6 @@
-"""`python -m tests.simulation --seed N --histories M [--trace] [--as-is]`: ends with 1 at the first that goes wrong.
+"""`python -m tests.simulation --seed N --histories M [--trace]`: ends with 1 at the first that goes wrong.
 
---trace prints the schedule of one history; --as-is leaves the known defects in place.
+--trace prints the schedule of the first.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from contextlib import nullcontext
 
-from tests.simulation.known_defects import healed
 from tests.simulation.playing import Found, play, schedule_of
 
 
@@ -20,17 +18,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first history")
     parser.add_argument("--histories", type=int, default=1, help="how many")
     parser.add_argument("--trace", action="store_true", help="print the schedule of the first")
-    parser.add_argument("--as-is", action="store_true", help="with the known defects")
     chosen = parser.parse_args()
-    with nullcontext() if chosen.as_is else healed():
-        if chosen.trace:
-            print("\n".join(schedule_of(chosen.seed)))
-            return 0
-        try:
-            play_many(range(chosen.seed, chosen.seed + chosen.histories))
-        except Found as found:
-            print(found, file=sys.stderr)
-            return 1
+    if chosen.trace:
+        print("\n".join(schedule_of(chosen.seed)))
+        return 0
+    try:
+        play_many(range(chosen.seed, chosen.seed + chosen.histories))
+    except Found as found:
+        print(found, file=sys.stderr)
+        return 1
     return 0
 
 

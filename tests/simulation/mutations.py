@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from agents.decider import Decider
 from tests.simulation.broker import Broker
 from tests.simulation.group import Group
+from tests.simulation.history import History
 from tests.simulation.producer import Transactions
 from tests.simulation.worker import Worker
 from topics.transport.consumer import SliceConsumer, SliceThread
@@ -24,7 +25,11 @@ from topics.transport.recovery import MarkerAwareRecovery
 
 @dataclass(frozen=True)
 class Mutation:
-    """`old` stands exactly once in the method. `first`: the seed to begin with, because it is known to find it."""
+    """`old` stands exactly once in the method.
+
+    `first`: the seed to begin with, because it is known to find it.
+    `shape`: the kind of history in which it shows soon.
+    """
 
     name: str
     owner: type
@@ -32,6 +37,7 @@ class Mutation:
     old: str
     new: str
     first: int = 0
+    shape: Callable[[History], None] = lambda _history: None
 
     def __str__(self) -> str:
         return self.name
@@ -53,6 +59,12 @@ def mutated(mutation: Mutation) -> Iterator[None]:
         yield
     finally:
         setattr(mutation.owner, mutation.method, original)
+
+
+def frozen_before_the_first_record(history: History) -> None:
+    """Nothing else goes wrong than that workers freeze, often for longer than their session."""
+    history.plan.freezes_at, history.plan.freezes = "write", 0.3
+    history.plan.dies, history.fault_rate, history.doze_rate = 0.0, 0.0, 0.0
 
 
 MUTATIONS = [
@@ -92,6 +104,14 @@ MUTATIONS = [
     Mutation(
         "the end of a changelog is asked for while a transaction is open there", SliceThread, "_highwaters",
         "if stable == end:", "if True:", first=141,
+    ),
+    Mutation(
+        # A worker freezes between the answer to its offsets and its first record; another gets the partition, finds no
+        # open transaction in the changelog, takes its tables for restored, and waits for stable offsets. The first goes
+        # on and commits. The other starts behind that commit with tables from before it.
+        "the end of a changelog is asked for before the offsets are stable", SliceThread, "_highwaters",
+        "await consumer._coordinator.fetch_committed_offsets(sorted(consumer.assignment()))", "",
+        shape=frozen_before_the_first_record,
     ),
     Mutation(
         "recovery stops one record early", MarkerAwareRecovery, "_finish_partitions",

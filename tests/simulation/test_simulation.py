@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests.simulation.faults import KINDS
 from tests.simulation.history import History
-from tests.simulation.known_defects import DEFECTS, Defect, healed
-from tests.simulation.mutations import MUTATIONS, Mutation, mutated
+from tests.simulation.mutations import MUTATIONS, Mutation, frozen_before_the_first_record, mutated
 from tests.simulation.playing import Found, kept_seeds, play, schedule_of
 
 HISTORIES = 120
@@ -20,13 +19,6 @@ ENOUGH = 500
 """Within as many histories every mutation must be found; most need a few dozen."""
 
 
-@pytest.fixture
-def healthy() -> Iterator[None]:
-    with healed():
-        yield
-
-
-@pytest.mark.usefixtures("healthy")
 def test_without_faults_everything_is_decided_once() -> None:
     for seed in range(10):
         history = History(seed, faults=False)
@@ -34,7 +26,6 @@ def test_without_faults_everything_is_decided_once() -> None:
         assert history.broker.committed > 0
 
 
-@pytest.mark.usefixtures("healthy")
 def test_whatever_goes_wrong_everything_is_decided_once() -> None:
     histories = [play(seed) for seed in [*kept_seeds(), *range(HISTORIES)]]
     happened = {fault for history in histories for fault in history.happened}
@@ -43,33 +34,19 @@ def test_whatever_goes_wrong_everything_is_decided_once() -> None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 def test_wrong_code_is_found(mutation: Mutation) -> None:
-    with healed(), mutated(mutation), pytest.raises(AssertionError):
-        _run(range(mutation.first, mutation.first + ENOUGH))
+    with mutated(mutation), pytest.raises(AssertionError):
+        _run(range(mutation.first, mutation.first + ENOUGH), mutation.shape)
 
 
-def _run(seeds: range) -> None:
+def test_the_kind_of_history_that_found_a_mutation_goes_well_without_it() -> None:
+    _run(range(150, 200), frozen_before_the_first_record)
+
+
+def _run(seeds: range, shape: Callable[[History], None]) -> None:
     for seed in seeds:
-        History(seed).run()
-
-
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.healing.name)
-def test_known_defects(defect: Defect) -> None:
-    """They are still there; remove those that are not."""
-    with healed(without=defect):
-        wrong = next((seed for seed in range(ENOUGH) if _goes_wrong(defect, seed)), None)
-    assert wrong is not None, "production code no longer has it"
-    with healed():
-        assert not _goes_wrong(defect, wrong)
-
-
-def _goes_wrong(defect: Defect, seed: int) -> bool:
-    history = History(seed)
-    defect.shape(history)
-    try:
+        history = History(seed)
+        shape(history)
         history.run()
-    except AssertionError:
-        return True
-    return False
 
 
 def test_what_goes_wrong_is_told_with_its_seed_and_schedule() -> None:
@@ -81,7 +58,7 @@ def test_what_goes_wrong_is_told_with_its_seed_and_schedule() -> None:
 
 
 def test_a_seed_is_the_same_history_in_every_process() -> None:
-    command = [sys.executable, "-m", "tests.simulation", "--seed", "16", "--trace", "--as-is"]
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "16", "--trace"]
     other = subprocess.run(
         command, env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True, timeout=60
     )

@@ -68,8 +68,14 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         return records
 
     async def _highwaters(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
-        """End offsets, once no transaction of a previous owner is open: last stable offset equals high watermark."""
+        """End offsets, once no transaction of a previous owner is open.
+
+        One that has moved the offsets of this assignment but written no record yet is open as well, and may still
+        commit: the committed offsets are waited for first. After that none can begin, a previous owner is fenced; one
+        that has written is open until the last stable offset equals the high watermark.
+        """
         consumer = self._ensure_consumer()
+        await consumer._coordinator.fetch_committed_offsets(sorted(consumer.assignment()))
         while True:
             stable = await consumer.end_offsets(partitions)
             consumer._fetcher._isolation_level = 0
