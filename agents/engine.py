@@ -29,6 +29,7 @@ from models.account import Account
 from models.authorization import Policy, Screened
 from models.messages import AuthorizationRequest, Inbound
 from models.result import Result
+from tables.store import StoreDamaged
 from tables.unit_of_work import ReadRow, UnitOfWork
 from topics import codec
 from topics.codec import Unreadable
@@ -174,6 +175,8 @@ class _Attempt:
             item = items[index]
             try:
                 result = self._decide_unscored(item)
+            except StoreDamaged:
+                raise
             except Exception as error:
                 raise Poisoned(item.record, error) from error
             if isinstance(result, Screened):

@@ -3,10 +3,15 @@
 Faust's own store holds up to 256 MB of write buffers and a 2 GiB cache for each partition, applies a batch and its
 changelog offset in two writes (a crash between them replays rows), and finds the partition of a key through the
 event being processed. This one keeps memory small, writes rows and offset together, and is told the partition.
+
+The changelog has everything, so damaged files are no reason to stay down: a partition whose database cannot be opened
+is begun anew, and one that turns out to be damaged later is marked, so that it is begun anew at the next start.
 """
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +24,14 @@ WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
 BLOCK_CACHE_BYTES: Final = 16 * 1024 * 1024
 MAX_OPEN_FILES: Final = 256
 BLOOM_BITS_PER_KEY: Final = 10
+MARK: Final = "DAMAGED"
+"""A file of this name in a partition's folder: its rows are not to be read any more."""
+
+log = logging.getLogger(__name__)
+
+
+class StoreDamaged(RuntimeError):
+    """A partition's files are damaged. No record is to blame: the worker has to end, and restores at its next start."""
 
 
 def open_database(path: Path) -> rocksdict.Rdict:
@@ -42,15 +55,31 @@ class RowStore(rocksdb.Store):
     def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
         path: Path = self.partition_path(partition)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return open_database(path)
+        if (path / MARK).exists():
+            return _begin_anew(path, "it was found to be damaged")
+        try:
+            return open_database(path)
+        except Exception as error:
+            if not _tells_of_damage(error):
+                raise
+            return _begin_anew(path, str(error))
 
     def row(self, partition: int, key: bytes) -> bytes | None:
-        """The committed row of an account, or None."""
-        value: bytes | None = self._db_for_partition(partition).get(key)
+        """The committed row of an account, or None; raises StoreDamaged."""
+        try:
+            value: bytes | None = self._db_for_partition(partition).get(key)
+        except Exception as error:
+            self._note_damage(partition, error)
+            raise
         return value
 
+    def persisted_offset(self, tp: TP) -> int | None:
+        """The changelog offset up to which a partition is complete; raises StoreDamaged."""
+        offset = self.row(tp.partition, self.offset_key)
+        return None if offset is None else int(offset)
+
     def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
-        """Apply changelog records up to `offset` in one atomic write; None deletes the row."""
+        """Apply changelog records up to `offset` in one atomic write; None deletes the row. Raises StoreDamaged."""
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, row in rows:
             if row is None:
@@ -58,19 +87,36 @@ class RowStore(rocksdb.Store):
             else:
                 batch.put(key, row)
         batch.put(self.offset_key, b"%d" % offset)
-        self._db_for_partition(partition).write(batch)
+        try:
+            self._db_for_partition(partition).write(batch)
+        except Exception as error:
+            self._note_damage(partition, error)
+            raise
 
     def scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """At most `limit` rows in key order, starting behind `after` (b"" from the start)."""
+        """At most `limit` rows in key order, starting behind `after` (b"" from the start); raises StoreDamaged."""
+        try:
+            return self._scan(partition, after, limit)
+        except Exception as error:
+            self._note_damage(partition, error)
+            raise
+
+    def _scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         rows: list[tuple[bytes, bytes]] = []
-        items = self._db_for_partition(partition).items(from_key=after or None)
-        for key, row in items:
-            if key in (after, self.offset_key):
-                continue
-            rows.append((key, row))
-            if len(rows) == limit:
-                break
+        at = self._db_for_partition(partition).iter()
+        at.seek(after)
+        while at.valid() and len(rows) < limit:
+            if at.key() not in (after, self.offset_key):
+                rows.append((at.key(), at.value()))
+            at.next()
+        at.status()  # raises when it ended at a damaged block, which looks like the end otherwise
         return rows
+
+    def _note_damage(self, partition: int, error: Exception) -> None:
+        """Leave a mark for the next start and raise StoreDamaged, if damage is what the error tells of."""
+        if _tells_of_damage(error):
+            (self.partition_path(partition) / MARK).touch()
+            raise StoreDamaged(f"the store of partition {partition} is damaged: {error}") from error
 
     def apply_changelog_batch(self, batch: Iterable[Any], *_decoders: Any, **_named: Any) -> None:
         """Faust's own path (standby partitions): the same single write per partition."""
@@ -82,3 +128,15 @@ class RowStore(rocksdb.Store):
             offsets[message.tp] = max(message.offset, offsets.get(message.tp, -1))
         for tp, offset in offsets.items():
             self.write(tp.partition, rows[tp], offset)
+
+
+def _tells_of_damage(error: Exception) -> bool:
+    """RocksDB's errors are plain exceptions that begin with the name of their status. A lock, or a disk that is full,
+    is no damage."""
+    return str(error).startswith("Corruption")
+
+
+def _begin_anew(path: Path, why: str) -> rocksdict.Rdict:
+    log.warning("the store in %s is begun anew and restored from the changelog: %s", path.name, why)
+    shutil.rmtree(path)
+    return open_database(path)

@@ -1,0 +1,123 @@
+"""The local store and its damaged files: never believed, never blamed on a record, always begun anew."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import faust
+import pytest
+from faust.types import TP
+
+from agents.engine import Engine
+from models.authorization import Policy
+from tables import accounts
+from tables.accounts import AccountsTable
+from tables.store import MARK, RowStore, StoreDamaged
+from tables.sweep import RoundRobin
+from tests.support import messages as say
+from tests.support.engine import Bench
+
+ROWS = 5000
+CHANGELOG = TP("changelog", 1)
+
+
+def opened(folder: Path) -> RowStore:
+    """A store as a worker that starts on `folder` has it."""
+    app = faust.App("store-test", broker="kafka://127.0.0.1:1", store="rocksdb://", datadir=str(folder))
+    table: AccountsTable = accounts.declare(app, 4)
+    return table.rows
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """With the files of a store that has ROWS rows in partition 1 and was closed."""
+    store = opened(tmp_path)
+    store.write(1, [(b"key-%d" % number, os.urandom(200)) for number in range(ROWS)], offset=77)
+    store._dbs[1].flush()
+    close(store)
+    return tmp_path
+
+
+def close(store: RowStore) -> None:
+    for database in store._dbs.values():
+        database.close()
+
+
+def table_file(folder: Path) -> Path:
+    (found,) = folder.rglob("*.sst")
+    return found
+
+
+def turn_bits(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[1000:300_000] = bytes(byte ^ 255 for byte in content[1000:300_000])
+    file.write_bytes(content)
+
+
+def read_all(store: RowStore) -> int:
+    return sum(store.row(1, b"key-%d" % number) is not None for number in range(ROWS))
+
+
+def test_rows_and_offset_are_there_after_a_restart(folder: Path) -> None:
+    store = opened(folder)
+    assert store.persisted_offset(CHANGELOG) == 77
+    assert read_all(store) == ROWS
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(file.read_bytes()[:500]),
+        lambda file: file.unlink(),
+        lambda file: (file.parent / "CURRENT").write_text("nonsense"),
+    ],
+    ids=["truncated", "missing", "index"],
+)
+def test_a_store_that_cannot_be_opened_is_begun_anew(folder: Path, damage: Callable[[Path], object]) -> None:
+    damage(table_file(folder))
+    store = opened(folder)
+    assert store.persisted_offset(CHANGELOG) is None
+    assert read_all(store) == 0
+
+
+def _scan_all(store: RowStore) -> object:
+    return store.scan(1, b"", ROWS)
+
+
+@pytest.mark.parametrize("use", [read_all, _scan_all], ids=["row", "scan"])
+def test_damage_found_while_reading_is_named_and_ends_at_the_next_start(
+    folder: Path, use: Callable[[RowStore], object]
+) -> None:
+    turn_bits(table_file(folder))
+    store = opened(folder)
+    with pytest.raises(StoreDamaged, match="the store of partition 1 is damaged: Corruption: "):
+        use(store)
+    close(store)
+    again = opened(folder)
+    assert again.persisted_offset(CHANGELOG) is None
+    again.write(1, [(b"key-1", b"row")], offset=5)
+    close(again)
+    assert not list(folder.rglob(MARK))
+    assert opened(folder).row(1, b"key-1") == b"row"
+
+
+def test_a_store_that_somebody_else_has_open_is_left_alone(folder: Path) -> None:
+    first = opened(folder)
+    assert read_all(first) == ROWS
+    with pytest.raises(Exception, match="lock"):
+        opened(folder).row(1, b"key-1")
+    assert read_all(first) == ROWS
+
+
+def test_a_damaged_store_is_not_blamed_on_the_record() -> None:
+    """Its message would be in the dead letters, its offset committed, and its answer never given."""
+
+    def row(_partition: int, _key: bytes) -> bytes:
+        raise StoreDamaged("the store of partition 0 is damaged: Corruption: block checksum mismatch")
+
+    bench = Bench()
+    bench.engine = Engine(row, None, Policy(), 300_000, RoundRobin(lambda *_: []))
+    with pytest.raises(StoreDamaged):
+        bench.run(say.request())
