@@ -5,7 +5,7 @@ changelog offset in two writes (a crash between them replays rows), and finds th
 event being processed. This one keeps memory small, writes rows and offset together, and is told the partition.
 
 The changelog has everything, so damaged files are no reason to stay down: a partition whose database cannot be opened
-is begun anew, and one that turns out to be damaged later is marked, so that it is begun anew at the next start.
+is begun anew, and when damage shows later, all are marked, so that they are begun anew at the next start.
 """
 
 from __future__ import annotations
@@ -113,9 +113,11 @@ class RowStore(rocksdb.Store):
         return rows
 
     def _note_damage(self, partition: int, error: Exception) -> None:
-        """Leave a mark for the next start and raise StoreDamaged, if damage is what the error tells of."""
+        """Leave marks for the next start and raise StoreDamaged, if damage is what the error tells of. All partitions
+        in hand are marked: they are on the same disk, and finding them one by one would take a start each."""
         if _tells_of_damage(error):
-            (self.partition_path(partition) / MARK).touch()
+            for each in {partition, *self._dbs}:
+                (self.partition_path(each) / MARK).touch()
             raise StoreDamaged(f"the store of partition {partition} is damaged: {error}") from error
 
     def apply_changelog_batch(self, batch: Iterable[Any], *_decoders: Any, **_named: Any) -> None:

@@ -92,11 +92,13 @@ def test_damage_found_while_reading_is_named_and_ends_at_the_next_start(
 ) -> None:
     turn_bits(table_file(folder))
     store = opened(folder)
+    store.write(2, [(b"key-2", b"row")], offset=9)
     with pytest.raises(StoreDamaged, match="the store of partition 1 is damaged: Corruption: "):
         use(store)
     close(store)
     again = opened(folder)
     assert again.persisted_offset(CHANGELOG) is None
+    assert again.persisted_offset(TP("changelog", 2)) is None, "the others are on the same disk"
     again.write(1, [(b"key-1", b"row")], offset=5)
     close(again)
     assert not list(folder.rglob(MARK))
