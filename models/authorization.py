@@ -75,9 +75,9 @@ def screen(account: Account, request: AuthorizationRequest) -> Result | Screened
     if account.is_held(request.network_reference, now) or account.purchase(request.network_reference) is not None:
         return Result(unremembered(request, DeclineReason.STALE_DUPLICATE, account), [], changed=False)
     screened = Screened(account, request, print_, now)
-    refusal = _first_failed_check(screened)
-    if refusal is not None:
-        return _answer(screened, account.open_to_buy(screened.now), refusal.reason, None, refusal=refusal)
+    declined = _first_failed_check(screened)
+    if declined is not None:
+        return _answer(screened, account.open_to_buy(screened.now), declined, None)
     if request.kind in UNSCORED_KINDS:
         return _answer(screened, account.open_to_buy(screened.now), None, None)
     return screened
@@ -90,12 +90,12 @@ def decide(screened: Screened, score: Opinion, policy: Policy) -> Result:
     amount = request.amount
     if amount > open_to_buy:
         if not request.partial_approval or open_to_buy <= 0 or request.kind != "purchase":
-            return _answer(screened, open_to_buy, DeclineReason.INSUFFICIENT_OPEN_TO_BUY, score)
+            return _answer(screened, open_to_buy, Declined(DeclineReason.INSUFFICIENT_OPEN_TO_BUY), score)
         amount = open_to_buy
     if isinstance(score, FraudScore) and score.ppm >= policy.fraud_cut_ppm:
-        return _answer(screened, open_to_buy, DeclineReason.SUSPECTED_FRAUD, score)
+        return _answer(screened, open_to_buy, Declined(DeclineReason.SUSPECTED_FRAUD), score)
     if isinstance(score, ScoreMissing) and amount > policy.stand_in_limit:
-        return _answer(screened, open_to_buy, DeclineReason.SCORING_UNAVAILABLE, score)
+        return _answer(screened, open_to_buy, Declined(DeclineReason.SCORING_UNAVAILABLE), score)
     # After this point it must succeed.
     life = life_ms(
         request.kind, request.mcc, request.entry_mode, request.initiated_by, request.pre_authorization, now,
@@ -178,17 +178,17 @@ def _first_failed_check(screened: Screened) -> Declined | None:
     card = account.cards.get(request.card_token)
     if card is None:
         return Declined(DeclineReason.UNKNOWN_CARD)
-    refusal = _failed_of_card(card, request, now)
-    if refusal is None and account.status is not AccountStatus.ACTIVE and not _takes_refund(account, request):
-        refusal = Declined(DeclineReason.ACCOUNT_NOT_ACTIVE, account.status)
-    if refusal is None and request.currency != account.currency:
-        refusal = Declined(DeclineReason.CURRENCY_MISMATCH)
-    if refusal is not None or request.kind == "refund":
-        return refusal
-    refusal = _refusing_control(account, card, request, now)
-    if refusal is None and request.kind != "account-verification" and not account.has_room_for_hold(now):
+    declined = _failed_of_card(card, request, now)
+    if declined is None and account.status is not AccountStatus.ACTIVE and not _takes_refund(account, request):
+        declined = Declined(DeclineReason.ACCOUNT_NOT_ACTIVE, account.status)
+    if declined is None and request.currency != account.currency:
+        declined = Declined(DeclineReason.CURRENCY_MISMATCH)
+    if declined is not None or request.kind == "refund":
+        return declined
+    declined = _refusing_control(account, card, request, now)
+    if declined is None and request.kind != "account-verification" and not account.has_room_for_hold(now):
         return Declined(DeclineReason.TOO_MANY_OPEN_HOLDS)
-    return refusal
+    return declined
 
 
 def _takes_refund(account: Account, request: AuthorizationRequest) -> bool:
@@ -223,10 +223,9 @@ def _month(now: int) -> int:
 def _answer(
     screened: Screened,
     open_to_buy: int,
-    reason: DeclineReason | None,
+    declined: Declined | None,
     score: Opinion,
     placed: Hold | None = None,
-    refusal: Declined | None = None,
 ) -> Result:
     """Write the decision into the row: expiries, the hold if there is one, what is learned from it, the answer.
 
@@ -243,9 +242,10 @@ def _answer(
     if request.kind not in UNSCORED_KINDS:
         account.profile.observe(request, now, approved=placed is not None)
     ppm, reasons, version = score if isinstance(score, FraudScore) else (None, [], None)
+    reason, detail, control = declined or (None, None, None)
     answer = AuthorizationAnswer(
-        print_, now, reason, open_to_buy, ppm, reasons, version, approved, refusal and refusal.control,
-        isinstance(score, ScoreMissing), refusal and refusal.detail,
+        print_, now, reason, open_to_buy, ppm, reasons, version, approved, control,
+        isinstance(score, ScoreMissing), detail,
     )  # fmt: skip
     if isinstance(score, ScoreMissing):
         account.unscored.append(Unscored(request.network_reference, now, score.features))

@@ -27,16 +27,15 @@ def increase(account: Account | None, message: AuthorizationIncrement) -> Result
     now = hold.advance(account, message.transmitted_at)
     entries = hold.expire(account, now)
     open_to_buy = account.open_to_buy(now)
-    refusal = _first_failed_check(account, message, open_to_buy)
+    declined = _first_failed_check(account, message, open_to_buy)
     total = None
-    if refusal is None:
+    if declined is None:
         addition = _addition(account, message)
         open_to_buy -= addition
         entries += _grow(account, message, addition, now)
         total = account.holds[message.original_reference].authorized
-    stored = AuthorizationAnswer(
-        print_, now, refusal and refusal.reason, open_to_buy, None, [], None, total, detail=refusal and refusal.detail
-    )
+    reason, detail, _control = declined or (None, None, None)
+    stored = AuthorizationAnswer(print_, now, reason, open_to_buy, None, [], None, total, detail=detail)
     remember(account.answers, message.network_reference, stored, now)
     return Result(decision(message, stored), entries, changed=True)
 
