@@ -16,13 +16,13 @@ from typing import Any
 
 import orjson
 
-from models.messages import JournalEntry, Posting
+from models.messages import JournalEntry
 from tests.simulation.broker import Broker, Entry
 from tests.simulation.consumer import CHANGELOG
 from tests.simulation.store import Store
 from tests.simulation.story import PARTITIONS
 from tests.support.auditor import Auditor, Disagreement, same
-from tests.support.checker import REPLIES, Run
+from tests.support.checker import REPLIES, Run, entry_of
 from topics import codec
 from topics.codec import TOPIC_OF_TYPE
 from topics.declarations import (
@@ -74,10 +74,9 @@ class Committed(Run):
     def entries(self) -> dict[str, list[JournalEntry]]:
         found: dict[str, list[JournalEntry]] = defaultdict(list)
         for partition in range(PARTITIONS):
-            for _offset, entry in self.log(JOURNAL_ENTRIES.name, partition):
-                body = orjson.loads(entry.value or b"")
-                body["postings"] = [Posting(**posting) for posting in body["postings"]]
-                found[body["account_id"]].append(JournalEntry(**body))
+            for _offset, record in self.log(JOURNAL_ENTRIES.name, partition):
+                entry = entry_of(record.value)
+                found[entry.account_id].append(entry)
         return found
 
     def last_rows(self) -> dict[str, bytes]:

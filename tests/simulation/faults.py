@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING
 
 from tests.simulation.store import Store
@@ -12,32 +13,37 @@ if TYPE_CHECKING:
     from tests.simulation.history import History
 
 
-def crash(history: History) -> bool:
+def _to_a_worker(fault: Callable[[History, Worker], bool]) -> Callable[[History], bool]:
+    """It happens to one that runs, and not when there is none."""
+
+    @wraps(fault)
+    def happen(history: History) -> bool:
+        worker = history.some_worker()
+        return worker is not None and fault(history, worker)
+
+    return happen
+
+
+@_to_a_worker
+def crash(history: History, worker: Worker) -> bool:
     """A process dies; its store stays."""
-    worker = history.some_worker()
-    if worker is None:
-        return False
     history.schedule.note("CRASH", worker.name)
     worker.end()
     return True
 
 
-def crash_and_lose(history: History) -> bool:
+@_to_a_worker
+def crash_and_lose(history: History, worker: Worker) -> bool:
     """A process dies with its store."""
-    worker = history.some_worker()
-    if worker is None:
-        return False
     history.schedule.note("CRASH and lose the store of", worker.name)
     worker.end()
     history.stores[worker.name] = Store()
     return True
 
 
-def replace(history: History) -> bool:
+@_to_a_worker
+def replace(history: History, worker: Worker) -> bool:
     """A second process of the same name starts elsewhere; the first may be frozen, and goes on later."""
-    worker = history.some_worker()
-    if worker is None:
-        return False
     worker.frozen = history.schedule.flip()
     history.schedule.note("REPLACE", worker.name)
     history.zombies.append(worker)
@@ -46,11 +52,9 @@ def replace(history: History) -> bool:
     return True
 
 
-def freeze(history: History) -> bool:
+@_to_a_worker
+def freeze(history: History, worker: Worker) -> bool:
     """A process stops for a while."""
-    worker = history.some_worker()
-    if worker is None:
-        return False
     history.schedule.note("FREEZE", worker.name)
     worker.frozen = True
     let_expire(history, worker)
@@ -84,11 +88,9 @@ def expire(history: History) -> bool:
     return True
 
 
-def rewind(history: History) -> bool:
+@_to_a_worker
+def rewind(history: History, worker: Worker) -> bool:
     """Records of this assignment are delivered again."""
-    worker = history.some_worker()
-    if worker is None:
-        return False
     positions = worker.client.positions
     began = sorted(worker.client.started_at.items())
     passed = [(tp, start) for tp, start in began if (positions.get(tp) or 0) > start]

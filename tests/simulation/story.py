@@ -6,11 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from loadtest.spool import encode
 from tests.simulation.schedule import Schedule
 from tests.support import messages as say
-from topics import codec
-from topics.codec import TOPIC_OF_TYPE
-from topics.keys import partition_for
 
 PARTITIONS = 3
 AMOUNTS = (1, 300, 700, 1500, 4000)
@@ -21,10 +19,7 @@ class Sent:
     """A message with the topic and partition it goes to."""
 
     def __init__(self, message: Any) -> None:
-        self.topic = TOPIC_OF_TYPE[message.type]
-        self.key = message.account_id.encode()
-        self.partition = partition_for(self.key, PARTITIONS)
-        self.value = codec.encode(message)
+        self.topic, self.partition, self.key, self.value, _reference = encode(message, PARTITIONS)
         self.at = message.transmitted_at
 
 

@@ -39,6 +39,13 @@ REPLIES = {
 }
 
 
+def entry_of(value: bytes | None) -> JournalEntry:
+    """The journal entry in a record."""
+    body = orjson.loads(value or b"")
+    body["postings"] = [Posting(**posting) for posting in body["postings"]]
+    return JournalEntry(**body)
+
+
 class Run:
     """A finished run's topics."""
 
@@ -73,9 +80,8 @@ class Run:
         found: dict[str, list[JournalEntry]] = defaultdict(list)
         for partition in read(self.bootstrap, "journal-entries"):
             for record in partition:
-                body = orjson.loads(record.value())
-                body["postings"] = [Posting(**posting) for posting in body["postings"]]
-                found[body["account_id"]].append(JournalEntry(**body))
+                entry = entry_of(record.value())
+                found[entry.account_id].append(entry)
         return found
 
     def last_rows(self) -> dict[str, bytes]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -79,29 +80,43 @@ class Load(threading.Thread):
 
 def read(bootstrap: str, topic: str, deadline_s: float = 60) -> list[list[Any]]:
     """Every committed record of a topic, by partition, in offset order; waits until no transaction on it is open."""
+    with _reader(bootstrap) as reader:
+        found: list[list[Any]] = [[] for _ in reader.list_topics(topic, 10).topics[topic].partitions]
+        for record in _to_the_end(reader, topic, range(len(found)), deadline_s):
+            found[record.partition()].append(record)
+    return found
+
+
+def read_partition(bootstrap: str, topic: str, partition: int, deadline_s: float = 120) -> Iterator[Any]:
+    """The same of one partition, one by one: a long topic need not be in memory whole."""
+    with _reader(bootstrap) as reader:
+        yield from _to_the_end(reader, topic, [partition], deadline_s)
+
+
+@contextmanager
+def _reader(bootstrap: str) -> Iterator[Consumer]:
     reader = Consumer(
         {
             "bootstrap.servers": bootstrap, "group.id": "test-reader", "isolation.level": "read_committed",
             "auto.offset.reset": "earliest", "enable.auto.commit": False,
         }
     )  # fmt: skip
-    number = len(reader.list_topics(topic, 10).topics[topic].partitions)
-    ends = [reader.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in range(number)]
-    reader.assign([TopicPartition(topic, p, 0) for p in range(number)])
-    found: list[list[Any]] = [[] for _ in range(number)]
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def _to_the_end(reader: Consumer, topic: str, partitions: Sequence[int], deadline_s: float) -> Iterator[Any]:
+    """Until every position is past what the end was at first; raises AssertionError when that takes too long."""
+    ends = {p: reader.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in partitions}
+    reader.assign([TopicPartition(topic, p, 0) for p in partitions])
     deadline = time.monotonic() + deadline_s
-    while any(position.offset < ends[position.partition] for position in _positions(reader, topic, number)):
+    while any(max(0, at.offset) < ends[at.partition] for at in reader.position(reader.assignment())):
         assert time.monotonic() < deadline, f"{topic} could not be read to its end {ends}"
         for record in reader.consume(5000, 0.2):
             if record.error() is None:
-                found[record.partition()].append(record)
-    reader.close()
-    return found
-
-
-def _positions(reader: Consumer, topic: str, number: int) -> list[TopicPartition]:
-    positions = reader.position([TopicPartition(topic, p) for p in range(number)])
-    return [TopicPartition(tp.topic, tp.partition, max(tp.offset, 0)) for tp in positions]
+                yield record
 
 
 def bodies(partitions: list[list[Any]]) -> list[dict[str, Any]]:

@@ -3,16 +3,16 @@ topic, so a run is checked partition by partition and never has to be in memory 
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import orjson
-from confluent_kafka import Consumer, TopicPartition
 
-from models.messages import JournalEntry, Posting
+from models.messages import JournalEntry
+from tests.support.checker import entry_of
+from tests.support.traffic import read_partition
 from topics import codec
 from topics.admin import changelog
 from topics.declarations import (
@@ -82,7 +82,7 @@ def read(bootstrap: str, partition: int) -> History:
         partition,
         {topic: list(records(bootstrap, topic, partition)) for topic in INPUTS},
         {topic: list(records(bootstrap, topic, partition)) for topic in (UPDATES, DECISIONS)},
-        [_entry(record) for record in records(bootstrap, JOURNAL_ENTRIES.name, partition)],
+        [entry_of(record.value) for record in records(bootstrap, JOURNAL_ENTRIES.name, partition)],
         {
             (record.key or b"").decode(): record.value or b""
             for record in records(bootstrap, changelog(APP_ID).name, partition)
@@ -93,34 +93,13 @@ def read(bootstrap: str, partition: int) -> History:
 
 def records(bootstrap: str, topic: str, partition: int) -> Iterator[Record]:
     """Every committed record of one partition, in offset order."""
-    reader = Consumer(
-        {
-            "bootstrap.servers": bootstrap, "group.id": "campaign-reader", "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest", "enable.auto.commit": False,
-        }
-    )  # fmt: skip
-    try:
-        end = reader.get_watermark_offsets(TopicPartition(topic, partition), 30)[1]
-        reader.assign([TopicPartition(topic, partition, 0)])
-        deadline = time.monotonic() + PATIENCE_S
-        while max(0, reader.position([TopicPartition(topic, partition)])[0].offset) < end:
-            assert time.monotonic() < deadline, f"{topic} {partition} could not be read to its end {end}"
-            for record in reader.consume(5000, 0.2):
-                if record.error() is None:
-                    yield Record(record.offset() or 0, record.timestamp()[1], record.key(), record.value())
-    finally:
-        reader.close()
+    for record in read_partition(bootstrap, topic, partition, PATIENCE_S):
+        yield Record(record.offset(), record.timestamp()[1], record.key(), record.value())
 
 
 def message(topic: str, record: Record) -> Any:
     """An input record's message; raises codec.Unreadable."""
     return codec.decode(topic, record.key, record.value)
-
-
-def _entry(record: Record) -> JournalEntry:
-    body = orjson.loads(record.value or b"")
-    body["postings"] = [Posting(**posting) for posting in body["postings"]]
-    return JournalEntry(**body)
 
 
 def _lines(topic: str, found: list[Record], account_id: str) -> Iterator[str]:

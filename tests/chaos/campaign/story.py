@@ -14,14 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from loadtest.spool import encode
 from models.messages import AccountOpened, AuthorizationRequest, PaymentReceived, Presentment
 from tests.support import messages as say
 from tests.support.story import ACCOUNTS, just_now, story
 from tests.support.traffic import PARTITIONS
-from topics import codec
-from topics.codec import TOPIC_OF_TYPE
 from topics.declarations import AUTHORIZATIONS, MAX_RECORD_BYTES
-from topics.keys import partition_for
 
 CHAPTER: Final = 12_000
 """Messages in a chapter: at 100 ms of story each, 20 minutes, all of them in the past."""
@@ -90,8 +88,8 @@ def _money(
 
 def record(message: Any) -> Outgoing:
     """A message as its record."""
-    key = message.account_id.encode()
-    return Outgoing(TOPIC_OF_TYPE[message.type], partition_for(key, PARTITIONS), key, codec.encode(message))
+    topic, partition, key, value, _reference = encode(message, PARTITIONS)
+    return Outgoing(topic, partition, key, value)
 
 
 def poison(random_: random.Random, number: int) -> Outgoing:

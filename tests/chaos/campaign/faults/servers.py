@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from random import Random
 from typing import Final
 
@@ -19,78 +21,63 @@ STARTS: Final = 10
 PAUSES_S: Final = (2.0, 12.0)
 
 
-def _paused(world: World, server: Broker | Postgres, random: Random) -> Damage:
+Server = Broker | Postgres
+
+
+@dataclass(frozen=True)
+class Paused:
     """SIGSTOP and SIGCONT of every process of a server."""
-    at, pids = time.time(), world.server_pids(server)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    held_s = held(world, random.uniform(*PAUSES_S))
-    since = time.time()
-    for pid in reversed(pids):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-    return Damage(at, since, held_s)
+
+    name: str
+    what: str
+    proof: Proof
+    lasts_s: float
+    server: Callable[[World], Server]
+
+    def strike(self, world: World, random: Random) -> Damage:
+        at, pids = time.time(), world.server_pids(self.server(world))
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        held_s = held(world, random.uniform(*PAUSES_S))
+        since = time.time()
+        for pid in reversed(pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        return Damage(at, since, held_s)
 
 
-def _killed(server: Broker | Postgres) -> Damage:
-    """SIGKILL, and a start on the same data and port."""
-    assert server.process is not None
-    at = time.time()
-    server.process.kill()
-    server.process.wait()
+@dataclass(frozen=True)
+class Killed:
+    """SIGKILL of a server, and a start on the same data and port."""
+
+    name: str
+    what: str
+    proof: Proof
+    lasts_s: float
+    server: Callable[[World], Server]
+
+    def strike(self, world: World, random: Random) -> Damage:
+        world.wait(random.random())
+        server = self.server(world)
+        assert server.process is not None
+        at = time.time()
+        server.process.kill()
+        server.process.wait()
+        _start_again(server)
+        since = time.time()
+        return Damage(at, since, since - at)
+
+
+def _start_again(server: Server) -> None:
     for left in reversed(range(STARTS)):
         server.start()
         try:
             server.wait_ready()
-            break
+            return
         except StartError:  # PostgreSQL: sessions of the dead one still hold its shared memory
             if left == 0:
                 raise
             time.sleep(0.5)
-    since = time.time()
-    return Damage(at, since, since - at)
-
-
-class BrokerPaused:
-    name = "broker-paused"
-    what = "SIGSTOP of the broker for 2 to 12 s, then SIGCONT"
-    proof: Proof = "decisions"
-    lasts_s = 17.0
-
-    def strike(self, world: World, random: Random) -> Damage:
-        return _paused(world, world.broker, random)
-
-
-class BrokerKilled:
-    name = "broker-killed"
-    what = "SIGKILL of the broker; it is started again on the same data and port"
-    proof: Proof = "decisions"
-    lasts_s = 22.0
-
-    def strike(self, world: World, random: Random) -> Damage:
-        world.wait(random.random())
-        return _killed(world.broker)
-
-
-class PostgresPaused:
-    name = "postgres-paused"
-    what = "SIGSTOP of PostgreSQL with all its sessions for 2 to 12 s, then SIGCONT"
-    proof: Proof = "postings"
-    lasts_s = 10.0
-
-    def strike(self, world: World, random: Random) -> Damage:
-        return _paused(world, world.postgres, random)
-
-
-class PostgresKilled:
-    name = "postgres-killed"
-    what = "SIGKILL of PostgreSQL; it is started again on the same data and port"
-    proof: Proof = "postings"
-    lasts_s = 7.0
-
-    def strike(self, world: World, random: Random) -> Damage:
-        world.wait(random.random())
-        return _killed(world.postgres)
 
 
 class SinkKilled:
@@ -107,4 +94,22 @@ class SinkKilled:
         return Damage(at, since)
 
 
-FAULTS: Final[list[Fault]] = [BrokerPaused(), BrokerKilled(), PostgresPaused(), PostgresKilled(), SinkKilled()]
+FAULTS: Final[list[Fault]] = [
+    Paused(
+        "broker-paused", "SIGSTOP of the broker for 2 to 12 s, then SIGCONT",
+        "decisions", 17.0, lambda world: world.broker,
+    ),
+    Killed(
+        "broker-killed", "SIGKILL of the broker; it is started again on the same data and port",
+        "decisions", 22.0, lambda world: world.broker,
+    ),
+    Paused(
+        "postgres-paused", "SIGSTOP of PostgreSQL with all its sessions for 2 to 12 s, then SIGCONT",
+        "postings", 10.0, lambda world: world.postgres,
+    ),
+    Killed(
+        "postgres-killed", "SIGKILL of PostgreSQL; it is started again on the same data and port",
+        "postings", 7.0, lambda world: world.postgres,
+    ),
+    SinkKilled(),
+]  # fmt: skip
