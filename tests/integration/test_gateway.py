@@ -184,7 +184,7 @@ def test_an_iso_client_lives_through_the_lifecycle_on_two_connections(own_broker
             assert one.ask(given_back, "0401")[39] == "00"
 
             assert code(one.ask(of("ref-6", 100, "acct-2", card_expiry=203011))) == ("0110", "54")
-            assert code(one.ask(of("ref-7", 100, "acct-3"))) == ("0110", "62")
+            assert code(one.ask(of("ref-7", 100, "acct-3"))) == ("0110", "41")
             assert code(one.ask(of("ref-8", 0, "acct-2", kind="account-verification"))) == ("0110", "00")
             assert holds(kafka, "acct-0") == {"ref-1": 2700}
             assert holds(kafka, "acct-1") == {"ref-5": 700}

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.producer.transaction_manager import TransactionManager
 
 from topics.transport import fencing
@@ -23,11 +24,13 @@ class Stage:
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self.bootstrap = bootstrap
         self.source, self.target, self.group = f"{prefix}in", f"{prefix}out", f"{prefix}group"
+        self.narrow = f"{prefix}narrow"  # takes no batch of more than 500 bytes
 
     async def prepare(self) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
         await admin.start()
-        await admin.create_topics([NewTopic(self.source, 1, 1), NewTopic(self.target, 2, 1)])
+        narrow = NewTopic(self.narrow, 1, 1, topic_configs={"max.message.bytes": "500"})
+        await admin.create_topics([NewTopic(self.source, 1, 1), NewTopic(self.target, 2, 1), narrow])
         await admin.close()
 
     @asynccontextmanager
@@ -146,6 +149,25 @@ async def _write_then_be_fenced(stage: Stage, transactions: Transactions, curren
     await (await producer.send(stage.target, b"aborted", partition=0))
     with pytest.raises(MemberFenced):
         await producer.fence({TopicPartition(stage.source, 0): 7}, stage.group, current._replace(member_id="gone"))
+
+
+@pytest.mark.parametrize("refused_first", [True, False])
+async def test_nothing_is_committed_when_the_broker_refuses_a_part(stage: Stage, refused_first: bool) -> None:
+    """aiokafka itself commits the rest of a transaction of which a batch has failed, offsets included."""
+    wide, narrow = (stage.target, b"the rest"), (stage.narrow, b"x" * 1000)
+    source = TopicPartition(stage.source, 0)
+    async with stage.member() as consumer, stage.transactions() as transactions:
+        places = {TopicPartition(stage.target, 0), TopicPartition(stage.narrow, 0)}
+        await transactions.begin(places, {source: 7}, membership(consumer))
+        await transactions.fenced()
+        for topic, value in [narrow, wide] if refused_first else [wide, narrow]:
+            await transactions.write(topic, 0, [(None, value)])
+        with pytest.raises(MessageSizeTooLargeError):
+            await transactions.commit()
+        await transactions.abort()
+        await stage.attempt(transactions, b"next", 8, membership(consumer))
+        assert await stage.visible() == [b"next"]
+        assert await consumer.committed(source) == 8
 
 
 async def test_committed_offsets_wait_for_an_open_transaction_that_may_still_move_them(stage: Stage) -> None:

@@ -39,6 +39,7 @@ class Transactions:
         self._group_id = group_id
         self._producer: FencedProducer | None = None
         self._fence: asyncio.Task[None] | None = None
+        self._writes: list[asyncio.Future[int]] = []
 
     async def start(self) -> None:
         """Become the one producer with this id: a dead predecessor's open transaction is aborted by the broker."""
@@ -60,6 +61,7 @@ class Transactions:
     ) -> None:
         """Steps 1: returns while the requests travel, so that the caller can decide meanwhile."""
         await self.producer.begin_transaction()
+        self._writes.clear()
         self.producer.register(partitions)
         self._fence = asyncio.create_task(self.producer.fence(offsets, self._group_id, fetched_under))
         await asyncio.sleep(0)
@@ -81,10 +83,13 @@ class Transactions:
                     raise ValueError(f"a record of {len(value)} bytes for {topic} does not fit into a batch")
         count = batch.record_count()
         sent = await self.producer.send_batch(batch, topic, partition=partition)
-        return asyncio.ensure_future(_last_offset(sent, count))
+        self._writes.append(asyncio.ensure_future(_last_offset(sent, count)))
+        return self._writes[-1]
 
     async def commit(self) -> None:
         """Step 4. Any exception but MemberFenced leaves the outcome unknown: the worker must end and recover."""
+        for written in self._writes:  # aiokafka would commit the rest when the broker has refused a batch
+            await written
         await self.producer.commit_transaction()
         self._fence = None
 
