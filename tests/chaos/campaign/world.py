@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -208,18 +208,19 @@ class World:
 
     # -- what faults do to servers
 
-    def server_pids(self, server: Broker | Postgres) -> list[int]:
-        """The server's process and its children (PostgreSQL has one for every session)."""
+    def signal_server(self, server: Broker | Postgres, number: int) -> None:
+        """To the server's process and its children (PostgreSQL has one for every session), which may end meanwhile."""
         assert server.process is not None
         parent = psutil.Process(server.process.pid)
-        return [parent.pid, *(child.pid for child in parent.children(recursive=True))]
+        for process in [parent, *parent.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
 
     def resume_servers(self) -> None:
         """Whatever happened to a fault that paused them, they can be stopped."""
         for server in (self.broker, self.postgres):
             if server.process is not None and server.process.poll() is None:
-                for pid in self.server_pids(server):
-                    os.kill(pid, signal.SIGCONT)
+                self.signal_server(server, signal.SIGCONT)
 
 
 def _last_words(process: WorkerProcess) -> str:

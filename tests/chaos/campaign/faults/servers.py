@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -35,14 +33,11 @@ class Paused:
     server: Callable[[World], Server]
 
     def strike(self, world: World, random: Random) -> Damage:
-        at, pids = time.time(), world.server_pids(self.server(world))
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        at, server = time.time(), self.server(world)
+        world.signal_server(server, signal.SIGSTOP)
         held_s = held(world, random.uniform(*PAUSES_S))
         since = time.time()
-        for pid in reversed(pids):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
+        world.signal_server(server, signal.SIGCONT)
         return Damage(at, since, held_s)
 
 
