@@ -72,7 +72,9 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     transactions = Transactions(
         kafka, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
     )
-    policy = Policy(settings.fraud_cut_ppm, settings.hold_days * DAY_MS, settings.stand_in_limit)
+    policy = Policy(
+        settings.fraud_cut_ppm, settings.hold_days * DAY_MS, settings.stand_in_limit, settings.shed_after_ms or None
+    )
     engine = Engine(
         table.row,
         _fraud_model(settings),
@@ -81,7 +83,7 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
         RoundRobin(table.scan),
     )
     changelog = admin.changelog(settings.app_id).name
-    decider = Decider(engine, transactions, changelog, table.write, metrics, step)
+    decider = Decider(engine, transactions, changelog, table.write, metrics, step=step)
     worker = Worker(app, settings, decider, transactions, ClockTicker(kafka), metrics)
     _listen(worker)
     return worker

@@ -1,4 +1,4 @@
-"""Tells every owned partition what time it is, so that time reaches the domain as data."""
+"""Time from outside the domain: the clock on the wall, and the ticks by which it reaches the domain as data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from aiokafka.errors import KafkaError
 from models.messages import ClockTick
 from topics import codec
 from topics.declarations import CLOCK
+
+
+def wall_clock() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 class ClockTicker:
@@ -31,7 +36,7 @@ class ClockTicker:
     async def tick(self, partitions: Iterable[int]) -> None:
         if self._producer is None:
             return
-        value = codec.encode(ClockTick("clock-tick", 1, time.time_ns() // 1_000_000))
+        value = codec.encode(ClockTick("clock-tick", 1, wall_clock()))
         try:
             for partition in partitions:
                 await self._producer.send(CLOCK.name, value, partition=partition)

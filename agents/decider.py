@@ -22,6 +22,7 @@ from typing import Any
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
+from agents.clock import wall_clock
 from agents.engine import Decided, Engine
 from agents.metrics import WorkerMetrics
 from topics.declarations import ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS, CLOCK, JOURNAL_ENTRIES
@@ -48,7 +49,9 @@ class Decider:
         changelog: str,
         write_rows: WriteRows,
         metrics: WorkerMetrics,
+        *,
         step: Step = lambda _name: None,
+        clock: Callable[[], int] = wall_clock,
     ) -> None:
         self._engine = engine
         self._transactions = transactions
@@ -56,6 +59,7 @@ class Decider:
         self._write_rows = write_rows
         self._metrics = metrics
         self._step = step
+        self._clock = clock
         self._next_offset: dict[TP, int] = {}
         self.lock = asyncio.Lock()
 
@@ -98,7 +102,7 @@ class Decider:
         await self._transactions.begin(self._destinations(records), kafka_offsets, fetched_under)
         try:
             self._step("decide")
-            decided = self._engine.decide(records)
+            decided = self._engine.decide(records, self._clock())
             decided_at = time.perf_counter()
             await self._transactions.fenced()
             self._step("write")

@@ -3,7 +3,8 @@
     batches      of a few dozen messages, so that what is decoded is decided and encoded while it is in the cache
     decode       each record, bad ones to the dead letters
     waves        the first message of every account, then the second of each, ...: an account's later message sees
-                 its earlier one, and each wave's authorisation requests are scored in ONE model run
+                 its earlier one, and each wave's authorisation requests are scored in ONE model run; a request that
+                 has waited too long is declined without a score
     collect      rows to write and records to send, in the order the messages came (agents/output.py)
 
 A record that makes the domain raise is a bug, but must not stop everyone's cards: the slice is decided again without
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 from typing import Final, NamedTuple, Protocol
 
 from aiokafka import ConsumerRecord
@@ -26,7 +28,7 @@ from agents.output import Output
 from agents.scoring import Model, Scorer
 from models import authorization, lifecycle, servicing
 from models.account import Account
-from models.authorization import Policy, Screened
+from models.authorization import Opinion, Policy, Screened, TooLate
 from models.messages import AuthorizationRequest, Inbound
 from models.result import Result
 from tables.store import StoreDamaged
@@ -82,7 +84,7 @@ class Poisoned(Exception):
 
 
 class Engine:
-    """Pure apart from reading committed rows and running the model; the same records give the same decisions."""
+    """Pure apart from reading committed rows and running the model: records and time make the decisions."""
 
     def __init__(
         self, read_row: ReadRow, model: Model | None, policy: Policy, max_future_ms: int, sweeper: Sweeper
@@ -93,12 +95,15 @@ class Engine:
         self.max_future_ms = max_future_ms
         self.sweeper = sweeper
 
-    def decide(self, records: Mapping[TP, list[ConsumerRecord]]) -> Decided:
-        """Decide all records of a slice, as often as poisoned ones have to be left out."""
+    def decide(self, records: Mapping[TP, list[ConsumerRecord]], now: int) -> Decided:
+        """Decide all records of a slice, as often as poisoned ones have to be left out.
+
+        `now`, in milliseconds, is what the clock says; only how long a request has waited is told by it.
+        """
         poisoned: dict[Where, Exception] = {}
         while True:
             try:
-                return _Attempt(self, records, poisoned).run()
+                return _Attempt(self, records, now, poisoned).run()
             except Poisoned as found:
                 log.exception("a record made the domain raise; it goes to the dead letters: %s", found)
                 poisoned[found.where] = found.error
@@ -108,10 +113,12 @@ class _Attempt:
     """One pass over a slice."""
 
     def __init__(
-        self, engine: Engine, records: Mapping[TP, list[ConsumerRecord]], poisoned: Mapping[Where, Exception]
+        self, engine: Engine, records: Mapping[TP, list[ConsumerRecord]], now: int, poisoned: Mapping[Where, Exception]
     ) -> None:
         self._engine = engine
         self._slice = records
+        self._now = now
+        self._patience_ms = inf if engine.policy.shed_after_ms is None else engine.policy.shed_after_ms
         self._poisoned = poisoned
         self._unit = UnitOfWork(engine.read_row)
         self._output = Output()
@@ -179,17 +186,23 @@ class _Attempt:
                 raise
             except Exception as error:
                 raise Poisoned(item.record, error) from error
-            if isinstance(result, Screened):
-                to_score.append((index, result))
-            else:
+            if not isinstance(result, Screened):
                 results[index] = result
+            elif (waited := self._now - item.record.timestamp) > self._patience_ms:
+                results[index] = self._decide_screened(item, result, TooLate(waited))
+            else:
+                to_score.append((index, result))
         opinions = self._engine.scorer.opinions([screened for _index, screened in to_score])
         for (index, screened), opinion in zip(to_score, opinions, strict=True):
-            try:
-                results[index] = authorization.decide(screened, opinion, self._engine.policy)
-            except Exception as error:
-                raise Poisoned(items[index].record, error) from error
-            self._unit.put(items[index].partition, screened.account)
+            results[index] = self._decide_screened(items[index], screened, opinion)
+
+    def _decide_screened(self, item: _Item, screened: Screened, opinion: Opinion) -> Result:
+        try:
+            result = authorization.decide(screened, opinion, self._engine.policy)
+        except Exception as error:
+            raise Poisoned(item.record, error) from error
+        self._unit.put(item.partition, screened.account)
+        return result
 
     def _decide_unscored(self, item: _Item) -> Result | Screened:
         """The result, or what to score first."""

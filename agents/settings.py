@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     max_future_s: Annotated[
         int, Field(ge=0, description="a message dated further ahead of its arrival is dead-lettered")
     ] = 300
+    shed_after_ms: Annotated[
+        int,
+        Field(ge=0, description="a request that waited longer is declined as `timed-out`, unscored; 0: none is"),
+    ] = 1_500
     clock_tick_ms: Annotated[
         int, Field(ge=100, description="interval between ticks of the clock topic; holds are swept on a tick")
     ] = 1000

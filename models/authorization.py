@@ -32,6 +32,7 @@ class Policy(NamedTuple):
     fraud_cut_ppm: int = 900_000  # declined at or above this score
     hold_ms: int = 7 * DAY_MS  # life of a hold where no network rule says otherwise
     stand_in_limit: int = 5_000  # largest amount approved while the model is not to be had, minor units
+    shed_after_ms: int | None = None  # a request that has waited longer is declined unscored; None: none is
 
 
 class FraudScore(NamedTuple):
@@ -48,7 +49,13 @@ class ScoreMissing(NamedTuple):
     features: list[float]
 
 
-Opinion = FraudScore | ScoreMissing | None
+class TooLate(NamedTuple):
+    """The request waited for so long that nobody is there for the answer; the model is not asked."""
+
+    waited_ms: int
+
+
+Opinion = FraudScore | ScoreMissing | TooLate | None
 """None: no model is configured."""
 
 
@@ -88,6 +95,8 @@ def decide(screened: Screened, score: Opinion, policy: Policy) -> Result:
     account, request, print_, now = screened
     open_to_buy = account.open_to_buy(now)
     amount = request.amount
+    if isinstance(score, TooLate):
+        return _answer(screened, open_to_buy, Declined(DeclineReason.TIMED_OUT, str(score.waited_ms)), score)
     if amount > open_to_buy:
         if not request.partial_approval or open_to_buy <= 0 or request.kind != "purchase":
             return _answer(screened, open_to_buy, Declined(DeclineReason.INSUFFICIENT_OPEN_TO_BUY), score)

@@ -362,7 +362,7 @@ class AuthorizationDecision:
     stand_in: bool = False  # no score was to be had: a conservative rule decided (models/authorization.py)
     avs_result: str | None = None  # repeated from the request
     cvv_result: str | None = None
-    detail: str | None = None  # of a decline: the card's or account's status; "count" or "amount" of a velocity limit
+    detail: str | None = None  # of a decline: a status; "count" or "amount" of a velocity limit; ms waited
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ class DeclineReason(StrEnum):
     CURRENCY_MISMATCH = "currency-mismatch"
     CONTROL = "control"  # the decision's `control` names which
     TOO_MANY_OPEN_HOLDS = "too-many-open-holds"
+    TIMED_OUT = "timed-out"  # it waited for so long that the network has given up on the answer
     INSUFFICIENT_OPEN_TO_BUY = "insufficient-open-to-buy"
     SUSPECTED_FRAUD = "suspected-fraud"
     SCORING_UNAVAILABLE = "scoring-unavailable"  # and more than the stand-in rule lets through

@@ -10,6 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
+from agents.clock import wall_clock
 from agents.gateway.bus import KafkaBus
 from agents.gateway.connection import Connection
 from agents.gateway.errors import NotUndone, Unavailable
@@ -55,7 +56,7 @@ class GatewayService:
         self._metrics = GatewayMetrics(registry)
         self._bootstrap = bootstrap
         self._bus = KafkaBus(bootstrap, self._metrics, fetch_wait_ms)
-        self._gateway = Gateway(tokenizer, self._bus, rules, self._metrics, time.monotonic, _now_ms)
+        self._gateway = Gateway(tokenizer, self._bus, rules, self._metrics, time.monotonic, wall_clock)
         self._alarm = Alarm(self._gateway)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -174,7 +175,3 @@ class Alarm:
         self._set = None
         self._gateway.expire()
         self.arm()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -45,7 +45,7 @@ class MinimalEngine:
         self._decode_row = msgspec.json.Decoder(job.Row).decode
         self._encode = msgspec.json.Encoder().encode
 
-    def decide(self, records: Mapping[TP, list[ConsumerRecord]]) -> Decided:
+    def decide(self, records: Mapping[TP, list[ConsumerRecord]], now: int) -> Decided:  # noqa: ARG002 - Engine's
         """Decide all records of a slice."""
         rows: dict[int, Rows] = {}
         sent: dict[tuple[str, int], list[tuple[bytes | None, bytes]]] = defaultdict(list)

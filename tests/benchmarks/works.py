@@ -73,7 +73,7 @@ class Scene:
 
     def _settle(self, sent: list[Sent]) -> None:
         for at in range(0, len(sent), SLICE):
-            decided = self.plain.decide(self.slice_of(sent[at : at + SLICE]))
+            decided = self.plain.decide(self.slice_of(sent[at : at + SLICE]), NOW)
             for partition, changed in decided.rows.items():
                 self.rows.update({(partition, key): row for key, row in changed})
 
@@ -115,7 +115,7 @@ def works(scene: Scene) -> list[Work]:
         Work(f"score {BATCH} requests", 1, _score(scene)),
         Work("read and write an account", len(messages), lambda: _unit_of_work(scene)),
         Work("encode a decision", len(decisions), lambda: [codec.encode(decision) for decision in decisions]),
-        Work("decide a message", len(scene.next), lambda: scene.plain.decide(scene.slice_of(scene.next))),
+        Work("decide a message", len(scene.next), lambda: scene.plain.decide(scene.slice_of(scene.next), NOW)),
     ]  # fmt: skip
 
 
@@ -151,6 +151,6 @@ def _unit_of_work(scene: Scene) -> dict[int, list[tuple[bytes, bytes]]]:
 
 
 def _decisions(scene: Scene) -> list[Any]:
-    decided: Decided = scene.plain.decide(scene.slice_of(scene.next))
+    decided: Decided = scene.plain.decide(scene.slice_of(scene.next), NOW)
     bodies = [orjson.loads(value) for records in decided.records.values() for _key, value in records]
     return [AuthorizationDecision(**body) for body in bodies if body["type"] == "authorization-decision"]

@@ -202,6 +202,23 @@ def decline_what_was_approved(told: Told) -> None:
     _decisions(told)[number] = _decisions(told)[number]._replace(value=orjson.dumps(body))
 
 
+def shed_too_early(told: Told) -> None:
+    _shed(told, waited_ms=1500, took_ms=1600)
+
+
+def shed_what_had_not_waited(told: Told) -> None:
+    _shed(told, waited_ms=1600, took_ms=1599)
+
+
+def _shed(told: Told, waited_ms: int, took_ms: int) -> None:
+    """The account's first approval becomes a decline for having waited."""
+    number = _decision(told)
+    body = orjson.loads(_decisions(told)[number].value or b"")
+    body |= {"outcome": "declined", "reason": "timed-out", "detail": str(waited_ms), "approval_code": None}
+    body |= {"open_to_buy": body["open_to_buy"] + body["approved_amount"], "approved_amount": 0}
+    _decisions(told)[number] = _decisions(told)[number]._replace(value=orjson.dumps(body), at=AT + took_ms)
+
+
 def keep_a_stale_row(told: Told) -> None:
     assert told.earlier[ACCOUNT] != told.history.rows[ACCOUNT]
     told.history.rows[ACCOUNT] = told.earlier[ACCOUNT]
@@ -219,6 +236,8 @@ PLANTED: list[tuple[Callable[[Told], None], str]] = [
     (double_a_decision, "authorizations"),
     (drop_a_decision, "authorizations"),
     (decline_what_was_approved, "engine"),
+    (shed_too_early, "engine"),
+    (shed_what_had_not_waited, "waited for what it says"),
     (keep_a_stale_row, ACCOUNT),
     (lose_a_row, "rows in the changelog"),
 ]
@@ -312,7 +331,7 @@ def test_what_the_replies_leave_open_the_journal_decides() -> None:
 
 def _pair(name: str, transmitted_at: int, decided_at: int) -> Pair:
     message = SimpleNamespace(message_id=name, transmitted_at=transmitted_at)
-    return Pair("", Record(0, AT, b"", b""), message, SimpleNamespace(decided_at=decided_at))
+    return Pair("", Record(0, AT, b"", b""), message, SimpleNamespace(decided_at=decided_at), 0)
 
 
 # -- what hurts and what watches
@@ -454,7 +473,8 @@ def test_a_short_campaign_loses_nothing(tmp_path: Path, kafka_jars: list[Path]) 
     told: list[str] = []
     campaign = Campaign(1, SECONDS, chosen(SHORT), tmp_path, kafka_jars, lambda line, _done: told.append(line))
     result = campaign.run()
-    assert result.passed, "\n".join([*result.lost, *(str(trial) for trial in result.trials), *told])
+    if not result.passed:  # most telling last: that is what is left when output is cut
+        pytest.fail("\n".join([*told, *map(str, result.trials), *(lost[:3000] for lost in result.lost)]), pytrace=False)
     assert {appointment.fault for appointment in result.schedule} == set(chosen(SHORT))
     assert len(result.trials) + len(result.left_out) == len(result.schedule)
     assert result.messages > 20_000

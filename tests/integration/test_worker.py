@@ -7,6 +7,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka import Producer
 
@@ -107,6 +108,41 @@ def test_f1_a_second_worker_joins_and_one_leaves_under_load(own_broker: Broker, 
             wait_for(kafka, "authorization-decisions", len(told))
             Run(kafka).check()
     asyncio.run(Run(kafka).post(database))
+
+
+BACKLOG = 20_000
+SHED_AFTER_MS = 1500
+MOST_MB = 600
+"""What a worker may take, whatever waits for it."""
+
+
+def test_what_waited_through_an_overload_is_declined_and_what_comes_after_it_is_decided_in_time(
+    own_broker: Broker, tmp_path: Path
+) -> None:
+    """The ledger's sink does not even run: decisions do not wait for it."""
+    kafka, told = own_broker.bootstrap, story(BACKLOG, seed=11)
+    with worker(kafka, tmp_path, shed_after_ms=SHED_AFTER_MS) as only:
+        only.wait_ready()
+        open_accounts(kafka)
+        only.process.terminate()
+        only.wait_ended()
+    sender = producer(kafka)
+    send(sender, told)
+    time.sleep(SHED_AFTER_MS / 1000)
+    with worker(kafka, tmp_path, shed_after_ms=SHED_AFTER_MS) as only:
+        only.wait_ready()
+        wait_for(kafka, "authorization-decisions", BACKLOG)
+        assert psutil.Process(only.pid).memory_info().rss < MOST_MB * 1024 * 1024
+        late = [say.request(f"late-{number}", 1, f"acct-{number}", transmitted_at=just_now()) for number in range(20)]
+        send(sender, late)
+        decisions = bodies(wait_for(kafka, "authorization-decisions", BACKLOG + len(late)))
+    Run(kafka, shed_after=SHED_AFTER_MS).check()
+    reasons = {d["network_reference"]: d["reason"] for d in decisions if d["type"] == "authorization-decision"}
+    after = {reference: reason for reference, reason in reasons.items() if reference.startswith("late-")}
+    assert len(after) == len(late)
+    assert "timed-out" not in after.values()
+    waited = [reason for reference, reason in reasons.items() if reference not in after]
+    assert waited.count("timed-out") > 0.9 * len(waited), "the rest were overtaken by their reversals"
 
 
 def test_topics_with_another_partition_count_are_refused_in_one_line(own_broker: Broker, tmp_path: Path) -> None:

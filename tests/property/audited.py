@@ -83,19 +83,21 @@ class Audited:
 
     def __init__(self, policy: Policy, model: Model | None = None) -> None:
         self.at_once, self.one_by_one = Bench(model, policy), Bench(model, policy)
-        self.auditor = Auditor(policy.hold_ms, policy.fraud_cut_ppm, policy.stand_in_limit)
+        self.auditor = Auditor(policy.hold_ms, policy.fraud_cut_ppm, policy.stand_in_limit, policy.shed_after_ms)
         self.codes: dict[str, str] = {}
         self.log: list[str] = []
         self._of_purchase: dict[str, str] = {}  # message id -> the purchase its entries are about
         self._stood_in: set[str] = set()
 
-    def slice(self, *messages: Any) -> list[Any]:
-        """Decide all as one slice; returns the replies in the order of the messages as they are decided."""
+    def slice(self, *messages: Any, waited_ms: int = 0) -> list[Any]:
+        """Decide all as one slice, which came at once; returns the replies in the order in which they are decided."""
         order = {topic: number for number, topic in enumerate(TOPIC_ORDER)}
         decided = sorted(messages, key=lambda message: order[TOPIC_OF_TYPE[message.type]])
         before = len(self.at_once.sent)
-        together = _replies(self.at_once.run(*decided))
-        same("replies of one slice and of many", together, _replies(self.one_by_one.one_by_one(*decided)))
+        at = max(message.transmitted_at for message in decided)
+        together = _replies(self.at_once.run(*decided, at=at, waited_ms=waited_ms))
+        each = [sent for message in decided for sent in self.one_by_one.run(message, at=at, waited_ms=waited_ms)]
+        same("replies of one slice and of many", together, _replies(each))
         replies = _in_order(decided, together)
         parked = [letter for pair in zip(decided, replies, strict=True) for letter in self._take(*pair)]
         _check_dead_letters(parked, self.at_once.sent[before:])

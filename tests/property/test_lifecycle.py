@@ -25,7 +25,7 @@ from tests.property.stories import ACCOUNT, Teller
 from tests.support import messages as say
 
 MOST_IN_A_SLICE = 12
-POLICY = Policy(fraud_cut_ppm=900_000, stand_in_limit=500)
+POLICY = Policy(fraud_cut_ppm=900_000, stand_in_limit=500, shed_after_ms=1500)
 
 
 @dataclass
@@ -281,9 +281,16 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         """What was said since the last time becomes one slice."""
+        self._settle(0)
+
+    @rule(waited_ms=st.sampled_from([1500, 1501, 90_000]))
+    def settle_late(self, waited_ms: int) -> None:
+        self._settle(waited_ms)
+
+    def _settle(self, waited_ms: int) -> None:
         messages, self.unsettled = self.unsettled, []
         if messages:
-            self.audited.slice(*messages)
+            self.audited.slice(*messages, waited_ms=waited_ms)
 
     def say(self, make: Any, *parts: Any, **changes: Any) -> None:
         self.add(self.teller.tell(make, *parts, **changes))

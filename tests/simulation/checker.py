@@ -21,6 +21,7 @@ from tests.simulation.broker import Broker, Entry
 from tests.simulation.consumer import CHANGELOG
 from tests.simulation.store import Store
 from tests.simulation.story import PARTITIONS
+from tests.simulation.worker import SHED_AFTER_MS
 from tests.support.auditor import Auditor, Disagreement, same
 from tests.support.checker import REPLIES, Run, entry_of
 from topics import codec
@@ -42,7 +43,7 @@ class Committed(Run):
 
     def check(self) -> Auditor:
         self._check_offsets()
-        auditor = Auditor()
+        auditor = Auditor(shed_after=SHED_AFTER_MS)
         for partition in range(PARTITIONS):
             self._check_replies(auditor, partition)
         entries, last_rows = self.entries(), self.last_rows()

@@ -29,6 +29,9 @@ METRICS = WorkerMetrics()
 """One for all: a registry takes longer to make than a history to run"""
 
 
+SHED_AFTER_MS = 1500
+
+
 class Killed(BaseException):
     """The process ends inside a step of its decider."""
 
@@ -58,8 +61,11 @@ class Worker:
         self.client = Client(broker, schedule, name, plan.most)
         self.consumer = Consumer(self.client, store)
         self.transactions = Transactions(broker, f"opentobuy-{name}", schedule, self.spawn)
-        engine = Engine(store.row, None, Policy(), 300_000, RoundRobin(store.scan))
-        self.decider = Decider(engine, self.transactions, CHANGELOG, store.write, METRICS, self._step)  # type: ignore[arg-type]
+        engine = Engine(store.row, None, Policy(shed_after_ms=SHED_AFTER_MS), 300_000, RoundRobin(store.scan))
+        self.decider = Decider(
+            engine, self.transactions, CHANGELOG, store.write, METRICS,  # type: ignore[arg-type]
+            step=self._step, clock=self._clock,
+        )  # fmt: skip
         self.spawn("keeper", self._keep_membership())
         self.spawn("fetcher", self._fetch())
         self.spawn("agent", self._decide())
@@ -88,6 +94,10 @@ class Worker:
         for activity in self.activities:
             activity.drop()
         self.activities.clear()
+
+    def _clock(self) -> int:
+        """Slices are decided in time or too late, the same one again perhaps otherwise."""
+        return self._schedule.choose([0, 2**53])
 
     def _step(self, name: str) -> None:
         if name == self._plan.dies_at and self._schedule.chance(self._plan.dies):

@@ -47,15 +47,16 @@ def entry_of(value: bytes | None) -> JournalEntry:
 
 
 class Run:
-    """A finished run's topics."""
+    """A finished run's topics. `shed_after`: as the worker was told, in milliseconds."""
 
-    def __init__(self, bootstrap: str, app_id: str = "opentobuy") -> None:
+    def __init__(self, bootstrap: str, app_id: str = "opentobuy", shed_after: int | None = None) -> None:
         self.bootstrap = bootstrap
         self.app_id = app_id
+        self.shed_after = shed_after
 
     def check(self) -> Auditor:
         """Raises Disagreement at the first thing that is not right. Openings must have come before everything else."""
-        auditor = Auditor()
+        auditor = Auditor(shed_after=self.shed_after)
         self._replay(auditor, "account-events", "account-updates")
         self._replay(auditor, "authorizations", "authorization-decisions")
         entries = self.entries()

@@ -52,21 +52,23 @@ class Bench:
         )
 
     def run(
-        self, *messages: Inbound | tuple[str, bytes | None, bytes | None], at: int | None = None
+        self, *messages: Inbound | tuple[str, bytes | None, bytes | None], at: int | None = None, waited_ms: int = 0
     ) -> list[dict[str, Any]]:
         """Decide all as ONE slice (a message, or (topic, key, value)); returns the records sent, in order."""
-        return self.commit(self.decide(messages, at))
+        return self.commit(self.decide(messages, at, waited_ms))
 
     def one_by_one(self, *messages: Inbound) -> list[dict[str, Any]]:
         """Each message as a slice of its own."""
         return [sent for message in messages for sent in self.run(message)]
 
-    def decide(self, messages: Iterable[Any], at: int | None = None) -> Decided:
+    def decide(self, messages: Iterable[Any], at: int | None = None, waited_ms: int = 0) -> Decided:
+        """Without committing it; `waited_ms`: for how long the last of them has been waiting."""
         slice_: dict[TP, list[Any]] = {}
         for message in messages:
             record = self.record(message, at)
             slice_.setdefault(TP(record.topic, 0), []).append(record)
-        return self.engine.decide(slice_)
+        last = max(record.timestamp for records in slice_.values() for record in records)
+        return self.engine.decide(slice_, last + waited_ms)
 
     def record(self, message: Any, at: int | None = None) -> Record:
         self.offset += 1

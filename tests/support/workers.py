@@ -73,6 +73,7 @@ def worker(
     log = folder / f"{name}-{time.monotonic_ns()}.log"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OTB_")}
     environment |= {"OTB_KAFKA": kafka, "OTB_HOME": str(folder), "OTB_WORKER": name, "PYTHONUNBUFFERED": "1"}
+    environment |= {"OTB_SHED_AFTER_MS": "0"}  # tests let requests wait
     environment |= {f"OTB_{key.upper()}": str(value) for key, value in settings.items()}
     if fault is not None:
         environment["OTB_FAULT"] = fault

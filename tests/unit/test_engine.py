@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 
 from models import authorization
+from models.authorization import Policy
+from models.scoring.onnx import Score
 from tests.support import messages as say
 from tests.support.engine import Bench
 from topics import codec
@@ -42,6 +45,31 @@ def test_f6_i12_whatever_stands_in_a_record_the_slice_goes_on(bench: Bench, topi
     assert letter["value_base64"] == (None if value is None else base64.b64encode(value).decode())
     [decision] = bench.on("authorization-decisions")
     assert decision["outcome"] == "approved"
+
+
+class Counting:
+    """A model that says how many requests it was asked about."""
+
+    version = "counting"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def score(self, matrix: Any) -> list[Score]:
+        self.asked += len(matrix)
+        return [Score(0, [])] * len(matrix)
+
+
+def test_the_model_is_not_asked_about_what_has_waited_too_long() -> None:
+    model = Counting()
+    bench = Bench(model, Policy(shed_after_ms=1500))
+    bench.run(say.opened())
+    early, late = say.request("ref-1", transmitted_at=say.T0), say.request("ref-2", transmitted_at=say.T0 + 10)
+    decided = bench.commit(bench.decide([early, late], waited_ms=1491))
+    assert [(d["network_reference"], d["reason"], d["detail"]) for d in decided if "reason" in d] == [
+        ("ref-1", "timed-out", "1501"), ("ref-2", None, None),
+    ]  # fmt: skip
+    assert model.asked == 1
 
 
 def test_f12_a_record_too_large_to_be_a_message_is_kept_and_the_next_one_flows(bench: Bench) -> None:

@@ -31,6 +31,7 @@ DECLINE_CODES: Final = {
     "currency-mismatch": "12",
     "control": "57",  # not permitted to this cardholder; a velocity limit says more
     "too-many-open-holds": "65",  # exceeds frequency limit
+    "timed-out": "68",  # response received too late
     "insufficient-open-to-buy": "51",
     "suspected-fraud": "59",
     "scoring-unavailable": "91",  # issuer inoperative

@@ -1,6 +1,7 @@
 """Checks one partition's history of a finished run. What must hold:
 
-1.  Every input that is a message has one reply, in the order of the inputs, and the auditor gives the same.
+1.  Every input that is a message has one reply, in the order of the inputs, and the auditor gives the same. What is
+    declined because it had waited too long had done so.
 2.  Every account's journal entries are numbered without a gap, balance, and are those of the auditor's books.
 3.  The changelog's last row of every account says what its entries add up to.
 4.  Every poison record has one dead letter, which holds it whole; nothing else is in the dead letters but messages that
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from tables import rows
-from tests.chaos.campaign.history import History, Record, read
+from tests.chaos.campaign.history import SHED_AFTER_MS, History, Record, read
 from tests.chaos.campaign.pairing import (
     ENTRIES_OF_AN_UPDATE,
     Pair,
@@ -133,7 +134,7 @@ def _check_account(history: History, account_id: str, sides: Sides) -> None:
 
 def _audit(history: History, account_id: str, sides: Sides, decisions_first: list[bool], agreed: list[Pair]) -> None:
     """One order, see `merged`; `agreed` gets what the auditor agrees with."""
-    auditor, entries = Auditor(), history.by_account.get(account_id, [])
+    auditor, entries = Auditor(shed_after=SHED_AFTER_MS), history.by_account.get(account_id, [])
 
     def next_causes() -> list[str]:
         written = sum(map(len, auditor.books[account_id].journal))
@@ -141,7 +142,9 @@ def _audit(history: History, account_id: str, sides: Sides, decisions_first: lis
 
     for pair in merged(sides, next_causes, decisions_first):
         try:
-            auditor.check(pair.message, pair.reply)
+            settled = auditor.check(pair.message, pair.reply)
+            if settled is None and getattr(pair.reply, "reason", None) == "timed-out":
+                same("it had waited for what it says", int(pair.reply.detail) <= pair.took_ms, True)
         except Disagreement as disagreement:
             what = f"{pair.topic} {pair.record.offset}: {disagreement}"
             raise Difference(what, account_id, history, pair.record.at) from disagreement

@@ -28,6 +28,8 @@ from topics.declarations import (
 
 APP_ID: Final = "opentobuy"
 PATIENCE_S: Final = 120
+SHED_AFTER_MS: Final = 1500
+"""What comes back from an outage finds requests that have waited for longer."""
 UPDATES: Final = ACCOUNT_UPDATES.name
 DECISIONS: Final = AUTHORIZATION_DECISIONS.name
 INPUTS: Final = {  # input topic -> where its replies go

@@ -24,12 +24,13 @@ ENTRIES_OF_AN_UPDATE: Final = 3
 
 
 class Pair(NamedTuple):
-    """A message and its reply; `topic` and `record` are the input's."""
+    """A message and its reply; `topic` and `record` are the input's. `took_ms`: from one record to the other."""
 
     topic: str
     record: Record
     message: Any
     reply: Any
+    took_ms: int
 
 
 class Unpaired(AssertionError):
@@ -79,7 +80,7 @@ def _decisions(history: History) -> Iterator[Pair]:
             raise Unpaired(f"no reply to {topic} {question.offset}", question)
         if question.key != answer.key:
             raise Unpaired(f"the reply to {topic} {question.offset} is not there: {answer.value!r}", question)
-        yield Pair(topic, question, message(topic, question), _reply(answer))
+        yield Pair(topic, question, message(topic, question), _reply(answer), answer.at - question.at)
 
 
 def _updates(history: History) -> Iterator[Pair]:
@@ -93,7 +94,8 @@ def _updates(history: History) -> Iterator[Pair]:
         reply = _reply(answer)
         for topic, left in waiting.items():
             if left and left[0][1].message_id == reply.message_id:
-                yield Pair(topic, *left.popleft(), reply)
+                question, asked = left.popleft()
+                yield Pair(topic, question, asked, reply, answer.at - question.at)
                 break
         else:
             raise Unpaired(f"a reply to nothing that comes next: {answer.value!r}", answer)

@@ -24,6 +24,7 @@ from deploy.embedded.kafka import Broker, Node
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.process import Command, spawn
+from tests.chaos.campaign.history import SHED_AFTER_MS
 from tests.chaos.campaign.link import Link
 from tests.support.workers import WorkerProcess
 
@@ -113,7 +114,10 @@ class World:
     ) -> WorkerProcess:
         """A worker process, not yet ready; `fault` as in `tests.support.faulty_worker`."""
         kafka = self.link.address if through_link else self.kafka
-        environment = {"OTB_KAFKA": kafka, "OTB_WORKER": name, "OTB_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S)}
+        environment = {
+            "OTB_KAFKA": kafka, "OTB_WORKER": name, "OTB_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
+            "OTB_SHED_AFTER_MS": str(SHED_AFTER_MS),
+        }  # fmt: skip
         self._linked.discard(name)
         if through_link:
             self._linked.add(name)

@@ -54,14 +54,19 @@ class Auditor:
     """Feed it every message with the engine's reply, in the order the engine saw them.
 
     `hold_life`: life of a hold that no rule of the networks names, in milliseconds. `fraud_cut` (parts per million)
-    and `stand_in_limit` (minor units): None when not known; then a reply is believed about them.
+    and `stand_in_limit` (minor units): None when not known; then a reply is believed about them. `shed_after`: how many
+    milliseconds a request must have waited to be declined for that; how long it did is taken from the reply.
     """
 
     def __init__(
-        self, hold_life: int = 7 * DAY, fraud_cut: int | None = None, stand_in_limit: int | None = None
+        self,
+        hold_life: int = 7 * DAY,
+        fraud_cut: int | None = None,
+        stand_in_limit: int | None = None,
+        shed_after: int | None = None,
     ) -> None:
         self.books: dict[str, Book] = {}
-        self.rules = Rules(hold_life, fraud_cut, stand_in_limit)
+        self.rules = Rules(hold_life, fraud_cut, stand_in_limit, shed_after)
 
     def check(self, message: Inbound, reply: Reply) -> str | None:
         """Raise Disagreement unless `reply` is right; then take the message into the books.

@@ -20,13 +20,14 @@ class Rules(NamedTuple):
     general_life: int
     fraud_cut: int | None
     stand_in_limit: int | None
+    shed_after: int | None = None  # milliseconds; here None means that no request is declined for having waited
 
 
 def request(book: Book, message: AuthorizationRequest, reply: AuthorizationDecision, now: int, rules: Rules) -> Verdict:
     reference = message.network_reference
     if book.open_hold(reference, now) is not None or book.purchase(reference) is not None:
         return _declined("stale-duplicate", changed=False)
-    objection, control, detail = _objection(book, message, reply, now)
+    objection, control, detail = _objection(book, message, reply, now, rules)
     available = book.open_to_buy(now)
     approved = min(message.amount, available) if message.kind in TAKES_MONEY else message.amount
     if objection is None and message.kind in TAKES_MONEY:
@@ -45,7 +46,7 @@ def request(book: Book, message: AuthorizationRequest, reply: AuthorizationDecis
 
 
 def _objection(
-    book: Book, message: AuthorizationRequest, reply: AuthorizationDecision, now: int
+    book: Book, message: AuthorizationRequest, reply: AuthorizationDecision, now: int, rules: Rules
 ) -> tuple[str | None, Any, Any]:
     """The first check that fails, the control behind it, and its detail. A control that may refuse or not is left to
     the reply."""
@@ -59,7 +60,8 @@ def _objection(
                 return "control", OneOf(*named), _counted(named, reply)
         if named and reply.reason == "control":
             return "control", OneOf(*named), _counted(named, reply)
-    return next(_after_controls(book, message, now), None), None, None
+    reason = next(_after_controls(book, message, reply, now, rules), None)
+    return reason, None, reply.detail if reason == "timed-out" else None
 
 
 def _counted(named: dict[str, str | None], reply: AuthorizationDecision) -> Any:
@@ -84,13 +86,17 @@ def _before_controls(book: Book, message: AuthorizationRequest, now: int) -> Ite
     yield from ((reason, said.get(reason)) for reason, fails in checks if fails)
 
 
-def _after_controls(book: Book, message: AuthorizationRequest, now: int) -> Iterator[str]:
+def _after_controls(
+    book: Book, message: AuthorizationRequest, reply: AuthorizationDecision, now: int, rules: Rules
+) -> Iterator[str]:
     if message.kind not in TAKES_MONEY:
         return
     available = book.open_to_buy(now)
     part = message.kind == "purchase" and message.partial_approval and available > 0
     if not book.has_room_for_hold(now):
         yield "too-many-open-holds"
+    if reply.reason == "timed-out" and rules.shed_after is not None and int(reply.detail or 0) > rules.shed_after:
+        yield "timed-out"
     if message.amount > available and not part:
         yield "insufficient-open-to-buy"
 

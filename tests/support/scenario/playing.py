@@ -71,7 +71,7 @@ class _Stage:
             self._model.down = step.model_down
         row_before = self._row()
         messages = [self._completed(said) for said in step.said]
-        sent = self._send(messages, step.said, step.worker)
+        sent = self._send(messages, step.said, step.worker, step.waited)
         checks = [*self._check_replies(step, sent), *self._check_account(step, messages, sent)]
         if any(changes_nothing(said.expected) for said in step.said) and len(step.said) == 1:
             checks.append(Check("the row", "unchanged", "unchanged" if self._row() == row_before else "changed"))
@@ -92,14 +92,16 @@ class _Stage:
         code = self._replies[said.code_from]["approval_code"]
         return replace(said.message, approval_code=code)
 
-    def _send(self, messages: Sequence[Inbound], said: Sequence[Said], worker: int) -> list[tuple[str, dict[str, Any]]]:
+    def _send(
+        self, messages: Sequence[Inbound], said: Sequence[Said], worker: int, waited: int = 0
+    ) -> list[tuple[str, dict[str, Any]]]:
         """Decide all as ONE slice and commit it; returns (topic, record) in order."""
         if worker not in self._workers:
             self._workers[worker] = Bench(model=self._model, policy=self._policy, rows=self._rows)
         bench = self._workers[worker]
         records = [_record(message, one.literal) for message, one in zip(messages, said, strict=True)]
         before = len(bench.sent)
-        bench.run(*records, at=max(message.transmitted_at for message in messages))
+        bench.run(*records, at=max(message.transmitted_at for message in messages), waited_ms=waited)
         sent = bench.sent[before:]
         for topic, entry in sent:
             if topic == "journal-entries" and entry["account_id"] == self._account.account_id:
@@ -218,7 +220,10 @@ class _Stage:
 
 
 def _policy(issuer: Issuer) -> Policy:
-    given = {"fraud_cut_ppm": issuer.fraud_cut, "stand_in_limit": issuer.stand_in_limit, "hold_ms": issuer.hold_life}
+    given = {
+        "fraud_cut_ppm": issuer.fraud_cut, "stand_in_limit": issuer.stand_in_limit, "hold_ms": issuer.hold_life,
+        "shed_after_ms": issuer.shed_after,
+    }  # fmt: skip
     return Policy(**{name: value for name, value in given.items() if value is not None})
 
 

@@ -24,7 +24,7 @@ START: Final = "2026-03-02 09:00"
 """Local time of the first moment, if the file names no other."""
 _HEADER: Final = ("title", "source", "account", "start", "issuer", "model", "steps")
 _ACCOUNT: Final = ("id", "card", "expiry", "limit", "currency", "zone", "country")
-_OF_SLICE: Final = ("score", "model", "worker")
+_OF_SLICE: Final = ("score", "model", "worker", "waited")
 _NO_FIELDS: Final = ("at", "do", "step", "times", "literal", *_OF_SLICE)
 _MOST_TIMES: Final = 1000
 T = TypeVar("T")
@@ -162,6 +162,7 @@ class _Reader:
             number, tuple(said), after({key: right[key] for key in AFTER if key in right}, self._account.currency,
             self._exists), None if score is None else _read("score", lambda: values.whole(score)), model == "down",
             _read("worker", lambda: values.whole(slice_.get("worker", "1"))),
+            _read("waited", lambda: values.duration(slice_.get("waited", "0s"))),
         )  # fmt: skip
 
     def _messages(self, label: str, sent: dict[str, Any], outcome: dict[str, Any], line: str) -> list[Said]:
@@ -240,14 +241,15 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _issuer(given: Any, currency: str) -> Issuer:
-    _known(given, ("fraud-cut", "stand-in-limit", "hold-life"), "issuer")
+    _known(given, ("fraud-cut", "stand-in-limit", "hold-life", "shed-after"), "issuer")
     readers: dict[str, Callable[[str], int]] = {
         "fraud-cut": values.whole,
         "stand-in-limit": lambda text: values.amount(text, currency),
         "hold-life": values.duration,
+        "shed-after": values.duration,
     }
     settings = {key: _read(f"issuer: {key}", partial(readers[key], given[key])) for key in given}
-    return Issuer(settings.get("fraud-cut"), settings.get("stand-in-limit"), settings.get("hold-life"))
+    return Issuer(**{key.replace("-", "_"): value for key, value in settings.items()})
 
 
 def _sides(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

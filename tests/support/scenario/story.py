@@ -41,6 +41,7 @@ class Issuer:
     fraud_cut: int | None = None  # ppm
     stand_in_limit: int | None = None
     hold_life: int | None = None  # ms, of a hold for which no network rule says otherwise
+    shed_after: int | None = None  # ms
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Step:
     score: int | None = None  # ppm that the fraud model gives; None: an unsuspicious one
     model_down: bool = False
     worker: int = 1
+    waited: int = 0  # ms that the slice has been waiting
 
 
 @dataclass(frozen=True)
