@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import faust
 from yarl import URL
 
-from tables.store import RowStore
+from tables.store import RowStore, StoreFull, refuse
 
 
 class AccountsTable(faust.Table[bytes, bytes]):
     """Rows by account id. The engine uses the methods here, never Faust's mapping interface."""
 
+    on_full: Callable[[StoreFull], None] = staticmethod(refuse)
+
     def _new_store(self) -> RowStore:
-        return RowStore(
+        store = RowStore(
             URL("rocksdb://"),
             self.app,
             self,
@@ -27,6 +29,8 @@ class AccountsTable(faust.Table[bytes, bytes]):
             loop=self.loop,
             driver="rocksdict",
         )
+        store.on_full = self.on_full
+        return store
 
     @property
     def rows(self) -> RowStore:

@@ -4,15 +4,20 @@ Faust's own store holds up to 256 MB of write buffers and a 2 GiB cache for each
 changelog offset in two writes (a crash between them replays rows), and finds the partition of a key through the
 event being processed. This one keeps memory small, writes rows and offset together, and is told the partition.
 
+A full disk is no damage: whatever meets it tells `on_full`, which ends the worker in one line. After a restart the rows
+that did not fit come from the changelog, and until there is space the partitions are another worker's.
+
 The changelog has everything, so damaged files are no reason to stay down: a partition whose database cannot be opened
 is begun anew, and when damage shows later, all are marked, so that they are begun anew at the next start.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +32,23 @@ BLOOM_BITS_PER_KEY: Final = 10
 MARK: Final = "DAMAGED"
 """A file of this name in a partition's folder: its rows are not to be read any more."""
 
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a used-up quota, a limit of the process: how the system says that there is no more space."""
+
 log = logging.getLogger(__name__)
 
 
 class StoreDamaged(RuntimeError):
     """A partition's files are damaged. No record is to blame: the worker has to end, and restores at its next start."""
+
+
+class StoreFull(RuntimeError):
+    """The disk of the store has no space left."""
+
+
+def refuse(error: StoreFull) -> None:
+    """What a store does about a full disk unless it is told better."""
+    raise error
 
 
 def open_database(path: Path) -> rocksdict.Rdict:
@@ -52,14 +69,17 @@ def open_database(path: Path) -> rocksdict.Rdict:
 class RowStore(rocksdb.Store):
     """Rows by account id, beside the changelog offset up to which they are complete."""
 
+    on_full: Callable[[StoreFull], None] = staticmethod(refuse)
+
     def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
         path: Path = self.partition_path(partition)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if (path / MARK).exists():
-            return _begin_anew(path, "it was found to be damaged")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if (path / MARK).exists():
+                return _begin_anew(path, "it was found to be damaged")
             return open_database(path)
         except Exception as error:
+            self._note_full(error)
             if not _tells_of_damage(error):
                 raise
             return _begin_anew(path, str(error))
@@ -90,6 +110,7 @@ class RowStore(rocksdb.Store):
         try:
             self._db_for_partition(partition).write(batch)
         except Exception as error:
+            self._note_full(error)
             self._note_damage(partition, error)
             raise
 
@@ -111,6 +132,11 @@ class RowStore(rocksdb.Store):
             at.next()
         at.status()  # raises when it ended at a damaged block, which looks like the end otherwise
         return rows
+
+    def _note_full(self, error: Exception) -> None:
+        """Tell `on_full`, if a full disk is what the error tells of."""
+        if any(os.strerror(code) in str(error) for code in FULL):
+            self.on_full(StoreFull(f"no space left for the local store in {self.path}"))
 
     def _note_damage(self, partition: int, error: Exception) -> None:
         """Leave marks for the next start and raise StoreDamaged, if damage is what the error tells of. All partitions

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import faust
@@ -14,7 +16,7 @@ from agents.engine import Engine
 from models.authorization import Policy
 from tables import accounts
 from tables.accounts import AccountsTable
-from tables.store import MARK, RowStore, StoreDamaged
+from tables.store import MARK, RowStore, StoreDamaged, StoreFull
 from tables.sweep import RoundRobin
 from tests.support import messages as say
 from tests.support.engine import Bench
@@ -123,3 +125,34 @@ def test_a_damaged_store_is_not_blamed_on_the_record() -> None:
     bench.engine = Engine(row, None, Policy(), 300_000, RoundRobin(lambda *_: []))
     with pytest.raises(StoreDamaged):
         bench.run(say.request())
+
+
+def test_a_full_disk_is_no_damage_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
+    """The system's own refusal, by way of RocksDB: no file may grow beyond a limit, as on a full disk."""
+    store = opened(tmp_path)
+    store.write(1, [(b"first", b"row")], offset=1)
+    with no_file_beyond(64 * 1024), pytest.raises(StoreFull, match="no space left for the local store in "):
+        store.write(1, [(b"key-%d" % number, os.urandom(200)) for number in range(ROWS)], offset=2)
+    with suppress(Exception):
+        close(store)  # it complains again
+    store = opened(tmp_path)
+    assert (store.row(1, b"first"), store.row(1, b"key-0"), store.persisted_offset(CHANGELOG)) == (b"row", None, 1)
+    store.write(1, [(b"key-0", b"row")], offset=2)
+    close(store)
+
+
+def test_a_full_disk_at_the_start_is_told_as_well(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    with no_file_beyond(16), pytest.raises(StoreFull):
+        store.write(1, [], offset=1)
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Writing behind `size` bytes of any file fails, for this process and as long as the block lasts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
