@@ -43,7 +43,8 @@ from topics.transport.recovery import MarkerAwareTables
 from topics.transport.transaction import Transactions
 
 EXIT_UNKNOWN_OUTCOME: Final = 70
-"""The worker ended because a transaction's outcome is unknown or its tables could not be restored; restart it."""
+"""The worker ended because a transaction's outcome is unknown, its tables could not be restored or their disk is full;
+restart it."""
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     metrics = WorkerMetrics()
     app = _faust_app(settings, cluster_id)
     table = accounts.declare(app, settings.partitions)
+    table.on_full = _give_up
     transactions = Transactions(
         kafka, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
     )
@@ -105,7 +107,7 @@ def _faust_app(settings: Settings, cluster_id: str) -> faust.App:
         store="rocksdb://",
         datadir=str(data),
         topic_partitions=settings.partitions,
-        table_standby_replicas=0,
+        table_standby_replicas=settings.standby_replicas,
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
@@ -161,6 +163,7 @@ def _listen(worker: Worker) -> None:
         owned = {tp.partition for tp in app.consumer.assignment() if tp.topic == INPUTS[0].name}
         await worker.ticker.tick(owned)
         worker.metrics.observe_lag(worker.decider.lags(app.consumer.highwater))
+        worker.metrics.observe_standby_lag(await _tables(app).recovery.standby_lags())
 
     app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
     app.on_rebalance_complete.connect(cast(Any, restored), weak=False)
@@ -190,6 +193,14 @@ class _SliceSchema(faust.Schema[Any, Any]):
 def _abandon(reason: str) -> None:
     """End at once, non-zero: nothing in memory may be trusted or flushed any more."""
     log.critical("worker ends: %s", reason, exc_info=True)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(EXIT_UNKNOWN_OUTCOME)
+
+
+def _give_up(reason: Exception) -> None:
+    """As `_abandon`, where the reason is known and needs no trace."""
+    log.critical("worker ends: %s", reason)
     logging.shutdown()
     sys.stdout.flush()
     os._exit(EXIT_UNKNOWN_OUTCOME)

@@ -121,13 +121,15 @@ class Decider:
         self._step("done")
 
     def _destinations(self, records: Mapping[TP, Any]) -> set[TopicPartition]:
-        """Where this slice will write, as far as its source topics tell; others are added when they occur."""
-        found = set()
+        """Where this slice will write, as far as its source topics tell; others are added when they occur. The
+        changelog is always among them: it is how the next owner of a partition knows that the transaction is about it
+        (topics/transport/inheritance.py)."""
+        found = {TopicPartition(self._changelog, tp.partition) for tp in records}
         for tp in records:
             if tp.topic == CLOCK.name:
                 continue
             reply = AUTHORIZATION_DECISIONS if tp.topic == AUTHORIZATIONS.name else ACCOUNT_UPDATES
-            for topic in (self._changelog, reply.name, JOURNAL_ENTRIES.name):
+            for topic in (reply.name, JOURNAL_ENTRIES.name):
                 found.add(TopicPartition(topic, tp.partition))
         return found
 

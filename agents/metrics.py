@@ -65,6 +65,12 @@ class WorkerMetrics:
             ["topic", "partition"],
             registry=registry,
         )
+        self.standby_lag = Gauge(
+            "otb_standby_lag_records",
+            "records of the changelog that this worker has yet to read as a standby",
+            ["partition"],
+            registry=registry,
+        )
         self.dead_letters = Counter("otb_dead_letters", "records that could not be used", ["reason"], registry=registry)
         self.fenced = Counter("otb_fenced_slices", "slices refused because the partitions had moved", registry=registry)
         self.ready = Gauge("otb_ready", "1 when tables are restored and input flows", registry=registry)
@@ -95,3 +101,9 @@ class WorkerMetrics:
     def observe_lag(self, lags: Mapping[TP, int]) -> None:
         for tp, lag in lags.items():
             self.lag.labels(tp.topic, tp.partition).set(lag)
+
+    def observe_standby_lag(self, lags: Mapping[TP, int]) -> None:
+        """All partitions for which this worker is a standby now; others are forgotten."""
+        self.standby_lag.clear()
+        for tp, lag in lags.items():
+            self.standby_lag.labels(tp.partition).set(lag)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -39,9 +39,16 @@ class Settings(BaseSettings):
     session_timeout_s: Annotated[
         int, Field(ge=6, le=60, description="a silent worker loses its partitions after this")
     ] = 6
+    group_protocol: Annotated[
+        Literal["classic"], Field(description="`classic`; `consumer` (KIP-848) is refused: docs/decisions/0016")
+    ] = "classic"
     transaction_timeout_ms: Annotated[
         int, Field(ge=1000, le=60_000, description="broker aborts a stuck transaction after this")
     ] = 10_000
+    standby_replicas: Annotated[
+        int,
+        Field(ge=0, le=6, description="other workers that keep a copy of a partition's rows, ready to take over"),
+    ] = 0
     recovery_deadline_s: Annotated[int, Field(ge=5, description="recovery that takes longer ends the worker")] = 300
 
     fraud_model: Annotated[str, Field(description="`packaged`, `none`, or the path of an ONNX model")] = "packaged"
@@ -90,3 +97,13 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=10_000, description="most requests of one connection that wait for their answer")
     ] = 256
     gateway_metrics_port: Annotated[Port, Field(description="0: any free port, printed at the start")] = 0
+
+    @field_validator("group_protocol", mode="before")
+    @classmethod
+    def _only_classic(cls, wanted: object) -> object:
+        if wanted == "consumer":
+            raise ValueError(
+                "the consumer group protocol of KIP-848 is not supported, the classic one is: partitions, standbys and "
+                "fencing rest on its assignment and generations (docs/decisions/0016-classic-group-protocol.md)"
+            )
+        return wanted

@@ -1,7 +1,8 @@
 """The micro-batch transport under Faust: one slice per poll, one fenced Kafka transaction per slice.
 
-protocol.py      the two request versions that aiokafka lacks
+protocol.py      the request versions that aiokafka lacks
 fencing.py       a transactional producer that a stale worker cannot use, and stable offset fetches
+inheritance.py   what a dead worker left open is ended by the next owner
 transaction.py   one transaction, as numbered steps
 consumer.py      Faust's consumer, made to hand out slices
 recovery.py      Faust's table recovery, made to work on a changelog written in transactions

@@ -25,6 +25,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from topics.transport.fencing import Membership, membership, require_stable_offsets
+from topics.transport.inheritance import end_what_the_dead_left_open
 
 BEYOND_ANY_OFFSET: Final = 2**62
 """Faust drops events below its read offset; a slice spans partitions, so it claims an offset that always passes."""
@@ -72,9 +73,10 @@ class SliceThread(driver.AIOKafkaConsumerThread):
 
         One that has moved the offsets of this assignment but written no record yet is open as well, and may still
         commit: the committed offsets are waited for first. After that none can begin, a previous owner is fenced; one
-        that has written is open until the last stable offset equals the high watermark.
+        that has written is open until the last stable offset equals the high watermark. A dead one's is ended.
         """
         consumer = self._ensure_consumer()
+        await end_what_the_dead_left_open(consumer, {TopicPartition(*tp) for tp in partitions})
         await consumer._coordinator.fetch_committed_offsets(sorted(consumer.assignment()))
         while True:
             stable = await consumer.end_offsets(partitions)
@@ -86,6 +88,10 @@ class SliceThread(driver.AIOKafkaConsumerThread):
             if stable == end:
                 return stable  # type: ignore[no-any-return]
             await asyncio.sleep(0.05)
+
+    async def stable_ends(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
+        """The last stable offsets as they are now: enough for a standby, whose partitions are being written to."""
+        return await self._ensure_consumer().end_offsets(partitions)  # type: ignore[no-any-return]
 
     async def go_to_committed(self, partitions: Iterable[TP]) -> None:
         """Position `partitions`, as far as they are still assigned, at the group's committed offsets; at the beginning

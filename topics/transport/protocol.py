@@ -1,4 +1,5 @@
-"""Kafka request versions that aiokafka 0.14 lacks (KIP-447): TxnOffsetCommit v3 and OffsetFetch v7.
+"""Kafka request versions that aiokafka 0.14 lacks: TxnOffsetCommit v3 and OffsetFetch v7 (KIP-447), and to find open
+transactions ListTransactions and DescribeTransactions v0 (KIP-664).
 
 Field order and types follow the message definitions of the Kafka protocol guide.
 """
@@ -157,3 +158,82 @@ class StableOffsetFetch(Request[OffsetFetchRequestV7]):  # type: ignore[misc]
 
     def build(self, struct: type[OffsetFetchRequestV7]) -> OffsetFetchRequestV7:
         return struct(*self._fields)
+
+
+class ListTransactionsResponseV0(Response):  # type: ignore[misc]
+    API_KEY = 66
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("unknown_state_filters", CompactArray(_STRING)),
+        (
+            "transaction_states",
+            CompactArray(("transactional_id", _STRING), ("producer_id", Int64), ("transaction_state", _STRING), _TAGS),
+        ),
+        _TAGS,
+    )
+
+
+class ListTransactionsRequestV0(RequestStruct):  # type: ignore[misc]
+    API_KEY = 66
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = ListTransactionsResponseV0
+    SCHEMA = Schema(
+        ("state_filters", CompactArray(_STRING)),
+        ("producer_id_filters", CompactArray(Int64)),
+        _TAGS,
+    )
+
+
+class ListOngoingTransactions(Request[ListTransactionsRequestV0]):  # type: ignore[misc]
+    """The transactions that one broker coordinates and that are neither committed nor aborted yet."""
+
+    API_KEY = 66
+
+    def build(self, struct: type[ListTransactionsRequestV0]) -> ListTransactionsRequestV0:
+        return struct(["Ongoing"], [], {})
+
+
+class DescribeTransactionsResponseV0(Response):  # type: ignore[misc]
+    API_KEY = 65
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "transaction_states",
+            CompactArray(
+                ("error_code", Int16),
+                ("transactional_id", _STRING),
+                ("transaction_state", _STRING),
+                ("transaction_timeout_ms", Int32),
+                ("transaction_start_time_ms", Int64),
+                ("producer_id", Int64),
+                ("producer_epoch", Int16),
+                ("topics", CompactArray(("topic", _STRING), ("partitions", CompactArray(Int32)), _TAGS)),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class DescribeTransactionsRequestV0(RequestStruct):  # type: ignore[misc]
+    API_KEY = 65
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = DescribeTransactionsResponseV0
+    SCHEMA = Schema(("transactional_ids", CompactArray(_STRING)), _TAGS)
+
+
+class DescribeTransaction(Request[DescribeTransactionsRequestV0]):  # type: ignore[misc]
+    """What one transactional id has open; its coordinator knows."""
+
+    API_KEY = 65
+
+    def __init__(self, transactional_id: str) -> None:
+        self._transactional_id = transactional_id
+
+    def build(self, struct: type[DescribeTransactionsRequestV0]) -> DescribeTransactionsRequestV0:
+        return struct([self._transactional_id], {})

@@ -45,8 +45,12 @@ class MarkerAwareRecovery(Recovery):
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
     async def _build_highwaters(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
-        if title == "active":
-            self._positioned = False
+        if title == "standby":  # somebody else writes there: Faust's way would wait until no transaction is open
+            ends = await self._consumer.thread.call_thread(self._consumer.thread.stable_ends, tps)
+            destination.clear()
+            destination.update({tp: end - 1 for tp, end in ends.items()})
+            return
+        self._positioned = False
         await super()._build_highwaters(consumer, tps, destination, title)
 
     async def _seek_offsets(self, consumer: Any, tps: set[TP], offsets: Any, title: str) -> None:
@@ -64,6 +68,12 @@ class MarkerAwareRecovery(Recovery):
     @property
     def _consumer(self) -> SliceConsumer:
         return cast(SliceConsumer, self.app.consumer)
+
+    async def standby_lags(self) -> dict[TP, int]:
+        """Records of the changelog that this worker, as a standby, has yet to read; by partition."""
+        progress = await self._consumer.thread.call_thread(self._consumer.thread.progress, set(self.standby_tps))
+        ends = {tp: self._consumer.highwater(tp) for tp in progress}
+        return {tp: max(0, (ends[tp] or 0) - (position or 0)) for tp, (position, _last) in progress.items()}
 
     def need_recovery(self) -> bool:
         return not self._positioned or super().need_recovery()

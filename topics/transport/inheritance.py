@@ -1,0 +1,96 @@
+"""A new owner ends what a dead one left open, as `kafka-transactions --abort` would, but by the front door (KIP-664 to
+find it, the initialisation of the dead one's producer to end it).
+
+A worker that dies inside a transaction leaves it open until its timeout, and the broker looks for those every 10 s: up
+to 20 s in which neither the changelog's end nor the committed offsets can be known. Whoever holds the partitions in the
+current generation of the group may end it at once: members that are alive have finished theirs before they rejoined, so
+an open transaction on these partitions belongs to a worker that is dead or frozen, and fenced from the group already.
+A frozen one learns on waking that its producer is fenced as well, and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Set
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import CoordinationType
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.protocol.transaction import InitProducerIdRequest
+
+from topics.transport.protocol import DescribeTransaction, ListOngoingTransactions
+
+CONCURRENT_TRANSACTIONS: Final = 51
+MARKERS_TRIES: Final = 100
+MARKERS_WAIT_S: Final = 0.02
+ANY_TIMEOUT_MS: Final = 10_000
+"""For the producer that is initialised; it never begins a transaction."""
+
+log = logging.getLogger(__name__)
+
+
+async def end_what_the_dead_left_open(consumer: AIOKafkaConsumer, partitions: Set[TopicPartition]) -> list[str]:
+    """Abort every transaction of this group's other workers that has one of `partitions`; the transactional ids.
+
+    Transactional ids are GROUP-INSTANCE. Whatever cannot be found out is left to the transaction's timeout.
+    """
+    coordinator, client = consumer._coordinator, consumer._client
+    own = f"{coordinator.group_id}-{coordinator._group_instance_id}"
+    ended = []
+    try:
+        for transactional_id in await _ongoing(client, f"{coordinator.group_id}-"):
+            if transactional_id == own or not await _has(client, transactional_id, partitions):
+                continue
+            if not await _is_current(coordinator):
+                break
+            await _end(client, transactional_id)
+            log.warning("aborted the transaction that %s had left open", transactional_id)
+            ended.append(transactional_id)
+    except IncompatibleBrokerVersion:
+        log.warning("the broker lists no transactions: what a dead worker left open is waited for")
+    except KafkaError as error:
+        log.warning("what a dead worker left open is waited for: %r", error)
+    return ended
+
+
+async def _ongoing(client: Any, prefix: str) -> list[str]:
+    found = []
+    for broker in client.cluster.brokers():
+        try:
+            answer = await client.send(broker.nodeId, ListOngoingTransactions())
+        except IncompatibleBrokerVersion:
+            raise
+        except KafkaError:  # it is away; others coordinate what it did
+            continue
+        found += [name for name, _producer, _state, _tags in answer.transaction_states if name.startswith(prefix)]
+    return found
+
+
+async def _has(client: Any, transactional_id: str, partitions: Set[TopicPartition]) -> bool:
+    node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+    answer = await client.send(node, DescribeTransaction(transactional_id))
+    return any(
+        TopicPartition(topic, number) in partitions
+        for *_facts, topics, _tags in answer.transaction_states
+        for topic, numbers, _topic_tags in topics
+        for number in numbers
+    )
+
+
+async def _is_current(coordinator: Any) -> bool:
+    """Whether the group still counts us in this generation; one that was frozen since must end nobody's work."""
+    heartbeat = HeartbeatRequest(coordinator.group_id, coordinator.generation, coordinator.member_id)
+    answer = await coordinator._send_req(heartbeat)
+    return bool(answer.error_code == 0)
+
+
+async def _end(client: Any, transactional_id: str) -> None:
+    node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+    for _ in range(MARKERS_TRIES):
+        answer = await client.send(node, InitProducerIdRequest(transactional_id, ANY_TIMEOUT_MS))
+        if answer.error_code != CONCURRENT_TRANSACTIONS:  # else the abort's markers are being written
+            return
+        await asyncio.sleep(MARKERS_WAIT_S)
