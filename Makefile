@@ -25,8 +25,9 @@ test: .venv/dev.stamp ## run all tests on real servers (ARGS="-k name" to choose
 test-fast: .venv/dev.stamp ## run the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/property tests/scenarios tests/simulation $(ARGS)
 
-chaos: .venv/dev.stamp ## hurt everything under load, check all of it, write docs/reliability.md (ARGS="--seed 7")
-	$(BIN)/python -m tests.chaos.campaign --page docs/reliability.md $(ARGS)
+chaos: .venv/dev.stamp ## hurt everything under load, on 1 broker and on 3, check it, write docs/reliability*.md (ARGS="--seed 7")
+	$(BIN)/python -m tests.chaos.campaign --minutes 7.5 --page docs/reliability.md $(ARGS)
+	$(BIN)/python -m tests.chaos.campaign --brokers 3 --minutes 3 --page docs/reliability-brokers.md $(ARGS)
 
 bench: .venv/dev.stamp ## time the pieces of a decision against the stored baseline (ARGS=--instructions counts as well)
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -42,12 +42,14 @@ def _binary(name: str) -> str:
 class Postgres:
     """One server in a folder of its own: `prepare` once, then `start`, `wait_ready`, `stop`, and again if wanted.
 
+    `data`: where its data is, if not in that folder too; it is made.
     Call `start` from a thread that lasts: the server dies with it.
     """
 
     folder: Path
     port: int
     password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    data: Path | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     name: str = field(default="PostgreSQL", init=False)
 
@@ -62,10 +64,11 @@ class Postgres:
 
     @property
     def _data(self) -> Path:
-        return self.folder / "data"
+        return self.data or self.folder / "data"
 
     def prepare(self) -> None:
         """Make the database cluster; only a password opens it. Raises StartError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._data.mkdir(parents=True, mode=0o700)
         password_file = self.folder / "password"
         password_file.touch(mode=0o600)

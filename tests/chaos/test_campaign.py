@@ -25,12 +25,14 @@ from models.messages import JournalEntry, Posting
 from tests.chaos.campaign import checker, page, story
 from tests.chaos.campaign.__main__ import report
 from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Trial
-from tests.chaos.campaign.faults import REGISTRY, chosen
+from tests.chaos.campaign.faults import CLUSTER, REGISTRY, chosen
+from tests.chaos.campaign.faults.cluster import COORDINATOR_PARTITIONS, coordinator_partition
 from tests.chaos.campaign.history import DECISIONS, INPUTS, UPDATES, History, Record
 from tests.chaos.campaign.link import END_TRANSACTION, Link
 from tests.chaos.campaign.pairing import Pair, merged, other_choice
 from tests.chaos.campaign.schedule import Appointment, schedule
 from tests.chaos.campaign.watch import Watch
+from tests.chaos.campaign.world import World
 from tests.support.engine import Bench
 
 LASTING = {"a": 5.0, "b": 10.0, "c": 20.0}
@@ -78,6 +80,20 @@ def test_faults_are_chosen_by_name() -> None:
     assert all(name == fault.name and fault.what and fault.lasts_s > 0 for name, fault in REGISTRY.items())
     with pytest.raises(ValueError, match="there is no fault 'earthquake'"):
         chosen("earthquake")
+
+
+def test_a_cluster_has_faults_of_its_own() -> None:
+    assert chosen(None, brokers=3) == CLUSTER
+    assert not set(CLUSTER) & set(REGISTRY)
+    assert all(name == fault.name and fault.what and fault.lasts_s > 0 for name, fault in CLUSTER.items())
+    with pytest.raises(ValueError, match="there is no fault 'broker-killed'; there are one-broker-killed"):
+        chosen("broker-killed", brokers=3)
+
+
+@pytest.mark.parametrize(("name", "hashed"), [("hello", 99162322), ("polygenelubricants", 0)])
+def test_a_coordinator_is_found_by_the_hash_that_java_makes(name: str, hashed: int) -> None:
+    """The first is in many a textbook; the second has the smallest number there is, which Kafka takes for 0."""
+    assert coordinator_partition(name) == hashed % COORDINATOR_PARTITIONS
 
 
 # -- the load
@@ -446,6 +462,11 @@ def test_the_page_says_what_was_lost_and_what_needed_help() -> None:
     assert "sink-killed" in text.partition("Not tried in this run: ")[2].partition("\n")[0]
     assert "- partition 0: a reply too many\n" in text
     assert "seed 9" in text
+    result.brokers = 3
+    of_three = page.markdown(result, chosen(None, brokers=3), "the command", PATIENCE_S)
+    assert of_three.startswith("# Reliability with 3 brokers\n")
+    assert "one-broker-paused" in of_three.partition("Not tried in this run: ")[2].partition("\n")[0]
+    assert "sink-killed" not in of_three.partition("## Faults")[2]
 
 
 def test_the_result_is_one_json_document(capsys: pytest.CaptureFixture[str]) -> None:
@@ -471,7 +492,7 @@ SECONDS = 75
 def test_a_short_campaign_loses_nothing(tmp_path: Path, kafka_jars: list[Path]) -> None:
     """Each kind of process killed once, always by the same schedule; less than three minutes in all."""
     told: list[str] = []
-    campaign = Campaign(1, SECONDS, chosen(SHORT), tmp_path, kafka_jars, lambda line, _done: told.append(line))
+    campaign = Campaign(1, SECONDS, chosen(SHORT), World(tmp_path, kafka_jars), lambda line, _done: told.append(line))
     result = campaign.run()
     if not result.passed:  # most telling last: that is what is left when output is cut
         pytest.fail("\n".join([*told, *map(str, result.trials), *(lost[:3000] for lost in result.lost)]), pytrace=False)

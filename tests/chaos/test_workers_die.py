@@ -20,7 +20,7 @@ SESSION_TIMEOUT_S = 6
 
 
 @pytest.mark.parametrize("step", ["write", "commit", "apply"])
-def test_a_worker_killed_inside_a_commit_loses_and_doubles_nothing(
+def test_f2_a_worker_killed_inside_a_commit_and_replaced_skips_and_doubles_no_offset(
     step: str, own_broker: Broker, tmp_path: Path
 ) -> None:
     kafka, told = own_broker.bootstrap, story(4000, seed=7)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from deploy.embedded.kafka import Broker
+from deploy.embedded.kafka import Broker, Node
+from deploy.embedded.ports import ReservedPort
 from tests.support import messages as say
 from tests.support.checker import Run
 from tests.support.story import just_now, open_accounts, story
 from tests.support.traffic import Load, bodies, producer, read, send, wait_for
 from tests.support.workers import worker
 from topics import codec
+from topics.admin import changelog, ensure_topics
 from topics.keys import partition_for
 
 
@@ -89,6 +95,106 @@ def test_what_a_producer_aborted_is_never_decided(own_broker: Broker, tmp_path: 
             finish(10)
         decisions = bodies(wait_for(kafka, "authorization-decisions", 1))
         assert [decision["network_reference"] for decision in decisions] == ["ref-kept"]
+
+
+def test_f6_f7_f12_empty_records_gaps_and_giants_stop_no_commit(own_broker: Broker, tmp_path: Path) -> None:
+    """Offsets without a record (an aborted transaction, its markers), records without a value, and a record of 10 MB,
+    which the broker does not take: the group still commits the end of its input, and what comes next is decided."""
+    kafka, at, partition = own_broker.bootstrap, just_now(), partition_for(b"acct-1", 4)
+    requests = [say.request(f"ref-{number}", transmitted_at=at) for number in range(3)]
+    with worker(kafka, tmp_path) as only:
+        only.wait_ready()
+        sender = producer(kafka)
+        send(sender, [say.opened(transmitted_at=at), requests[0]])
+        gap = Producer({"bootstrap.servers": kafka, "transactional.id": "a-gap"})
+        gap.init_transactions(10)
+        gap.begin_transaction()
+        for _ in range(50):
+            gap.produce("authorizations", codec.encode(requests[1]), b"acct-1", partition)
+        gap.flush(10)
+        gap.abort_transaction(10)
+        read(kafka, "authorizations")  # returns when the marker is there: it is written after the producer is answered
+        sender.produce("authorizations", None, b"acct-1", partition)
+        assert _refused(kafka, partition) == KafkaError.MSG_SIZE_TOO_LARGE
+        send(sender, requests[2:])
+        decisions = bodies(wait_for(kafka, "authorization-decisions", 2))
+        assert [decision["network_reference"] for decision in decisions] == ["ref-0", "ref-2"]
+        assert [letter["reason"] for letter in bodies(read(kafka, "dead-letters"))] == ["empty"]
+        reader = Consumer({"bootstrap.servers": kafka, "group.id": "opentobuy", "enable.auto.commit": False})
+        input_ = TopicPartition("authorizations", partition)
+        end, deadline = reader.get_watermark_offsets(input_, 10)[1], time.monotonic() + 60
+        assert end > 50, "there was a gap"
+        while reader.committed([input_], 10)[0].offset != end:
+            assert time.monotonic() < deadline, "the group did not commit the end"
+        reader.close()
+
+
+def _refused(kafka: str, partition: int) -> int:
+    """What the broker says to a record of 10 MB from a producer that would send it."""
+    answers: list[int] = []
+    giant = Producer({"bootstrap.servers": kafka, "message.max.bytes": 20_000_000})
+    giant.produce(
+        "authorizations", b"x" * 10_000_000, b"acct-1", partition,
+        on_delivery=lambda error, _record: answers.append(error.code() if error else 0),
+    )  # fmt: skip
+    giant.flush(30)
+    return answers[0]
+
+
+def test_f7_a_changelog_with_compacted_gaps_is_restored(tmp_path: Path, kafka_jars: list[Path]) -> None:
+    with small_segments(tmp_path / "kafka", kafka_jars) as kafka:
+        told = story(2000, seed=14)
+        asyncio.run(ensure_topics(kafka, "opentobuy", 4, 1))
+        _compact_at_once(kafka, changelog("opentobuy").name)
+        with worker(kafka, tmp_path / "a") as first:
+            first.wait_ready()
+            open_accounts(kafka)
+            waves = [told[start : start + 100] for start in range(0, 1500, 100)]
+            for number, wave in enumerate(waves, 1):  # each writes a row of every account it names, at least
+                send(producer(kafka), wave)
+                wait_for(kafka, "authorization-decisions", 100 * number)
+            written, deadline = (
+                sum(len({message.account_id for message in wave}) for wave in waves),
+                time.monotonic() + 90,
+            )
+            while _records(kafka) >= written:
+                assert time.monotonic() < deadline, "nothing was compacted"
+                time.sleep(0.5)
+            first.signal(signal.SIGKILL)
+        with worker(kafka, tmp_path / "b") as second:  # no local store
+            second.wait_ready()
+            send(producer(kafka), told[1500:])
+            wait_for(kafka, "authorization-decisions", len(told))
+            Run(kafka).check()
+
+
+def _records(kafka: str) -> int:
+    return sum(map(len, read(kafka, changelog("opentobuy").name)))
+
+
+def _compact_at_once(kafka: str, topic: str) -> None:
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in (("segment.ms", "200"), ("min.cleanable.dirty.ratio", "0.01"))
+    ]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    client = AdminClient({"bootstrap.servers": kafka})
+    client.incremental_alter_configs([resource])[resource].result(30)
+
+
+@contextmanager
+def small_segments(folder: Path, jars: list[Path]) -> Iterator[str]:
+    """A broker that compacts as soon as there is anything to compact."""
+    with ReservedPort() as broker_port, ReservedPort() as controller_port:
+        node = Node(1, broker_port.number, controller_port.number)
+        broker = Broker(node, [node], folder, jars, overrides={"log.cleaner.backoff.ms": "100"})
+        broker.prepare()
+        broker.start()
+        try:
+            broker.wait_ready()
+            yield broker.bootstrap
+        finally:
+            broker.stop()
 
 
 def test_f1_a_second_worker_joins_and_one_leaves_under_load(own_broker: Broker, tmp_path: Path, database: str) -> None:

@@ -5,7 +5,8 @@ checked. `python -m tests.chaos.campaign --seed N --minutes M`, or `make chaos`.
     story        what is sent: authorisations of ever new accounts, one record in a hundred poison
     load         sends the story at a steady rate
     world        the broker, the database, the workers and the sink, as processes that can be hurt
-    faults       the registry; workers, stores, servers, network: the faults
+    disk         a disk that can run full
+    faults       the registry; workers, stores, disks, servers, cluster, network: the faults
     watch        when each partition decided again
     conduct      plays the schedule and keeps a trial for every fault
     history      what the topics say, one partition at a time

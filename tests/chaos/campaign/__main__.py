@@ -1,5 +1,6 @@
-"""`python -m tests.chaos.campaign --seed N --minutes M [--faults a,b] [--json] [--page FILE]`: a campaign from the
-command line. Ends with 0 when it passed, 1 when it did not; then the servers' and workers' logs are kept."""
+"""A campaign from the command line: `python -m tests.chaos.campaign --seed N --minutes M`, with `--brokers 3` on a
+cluster; `--help` has the rest. Ends with 0 when it passed, 1 when it did not; then the servers' and workers' logs are
+kept."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
@@ -22,41 +23,49 @@ from deploy.embedded.kafka import obtain_jars
 from loadtest.machine import facts
 from tests.chaos.campaign import page
 from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Say
-from tests.chaos.campaign.faults import REGISTRY, Fault, chosen
-from tests.chaos.campaign.world import ROOT
+from tests.chaos.campaign.faults import CLUSTER, REGISTRY, Fault, chosen, needs_disks, possible
+from tests.chaos.campaign.world import World
 
-PAGE = ROOT / "docs" / "reliability.md"
+FAULTS_HELP: Final = f"of {', '.join(REGISTRY)}; with three brokers of {', '.join(CLUSTER)}; all if not given"
 
 
 def main(
     seed: Annotated[int, typer.Option(help="the same seed, length and faults: the same schedule")] = 1,
     minutes: Annotated[float, typer.Option(help="minutes of load; starting and checking come on top")] = 8,
-    faults: Annotated[str | None, typer.Option(help=f"of {', '.join(REGISTRY)}; all if not given")] = None,
+    faults: Annotated[
+        str | None,
+        typer.Option(help=FAULTS_HELP),
+    ] = None,
+    brokers: Annotated[int, typer.Option(help="1, or 3 for a cluster, which has faults of its own")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
     page_file: Annotated[Path | None, typer.Option("--page", help="write the report there")] = None,
 ) -> None:
     """Hurt the stack for some minutes, then check everything it did."""
+    if brokers not in (1, 3):
+        raise typer.BadParameter(f"{brokers} brokers: there are schedules for 1 and for 3")
     try:
-        wanted = chosen(faults)
+        wanted = chosen(faults, brokers) if faults else possible(chosen(None, brokers))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped in order
-    result = _campaign(seed, minutes * 60, wanted)
+    result = _campaign(seed, minutes * 60, wanted, brokers)
     report(result, wanted, as_json)
     if page_file is not None:
         command = f"python -m tests.chaos.campaign --seed {seed} --minutes {minutes:g}"
+        command += f" --brokers {brokers}" if brokers > 1 else ""
         command += f" --faults {faults}" if faults else ""
         page_file.write_text(page.markdown(result, wanted, command, PATIENCE_S), encoding="utf-8")
     raise typer.Exit(0 if result.passed else 1)
 
 
-def _campaign(seed: int, length_s: float, wanted: Mapping[str, Fault]) -> Result:
+def _campaign(seed: int, length_s: float, wanted: Mapping[str, Fault], brokers: int) -> Result:
     folder = Path(tempfile.mkdtemp(prefix="opentobuy-campaign-"))
     passed = False
     try:
         with _progress() as say:
             jars = obtain_jars(Settings().home, lambda line: say(line, 0))
-            result = Campaign(seed, length_s, wanted, folder, jars, say).run()
+            world = World(folder, jars, brokers, needs_disks(wanted))
+            result = Campaign(seed, length_s, wanted, world, say).run()
         passed = result.passed
     finally:
         if passed:

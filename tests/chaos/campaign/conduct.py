@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from multiprocessing import get_context
-from pathlib import Path
 from random import Random
 from subprocess import TimeoutExpired
 from typing import Final
@@ -29,7 +28,8 @@ from tests.support.auditor import Disagreement
 from tests.support.traffic import PARTITIONS, producer, wait_for
 
 RATE: Final = 600
-"""Records a second."""
+RATE_OF_SEVERAL: Final = 200
+"""Records a second; fewer where several brokers, each with its replicas, share the machine."""
 PATIENCE_S: Final = 90.0
 """A fault from which nothing has recovered for this long is given up on; far more than any recovery takes."""
 MOST_ENDS: Final = 4
@@ -66,6 +66,7 @@ class Result:
     seed: int
     length_s: float
     schedule: list[Appointment]
+    brokers: int = 1
     trials: list[Trial] = field(default_factory=list)
     left_out: list[Appointment] = field(default_factory=list)
     messages: int = 0
@@ -76,29 +77,32 @@ class Result:
     lost_after: list[int] = field(default_factory=list)  # indices of the trials under which it came in
 
     @property
+    def rate(self) -> int:
+        """Records a second."""
+        return RATE if self.brokers == 1 else RATE_OF_SEVERAL
+
+    @property
     def passed(self) -> bool:
         return not self.lost and not any(trial.trouble for trial in self.trials)
 
 
 class Campaign:
-    """`length_s` of schedule; starting the servers and checking come on top. `folder` must be empty."""
+    """`length_s` of schedule; starting the servers of `world`, which is new, and checking come on top."""
 
-    def __init__(
-        self, seed: int, length_s: float, faults: Mapping[str, Fault], folder: Path, jars: Sequence[Path], say: Say
-    ) -> None:
+    def __init__(self, seed: int, length_s: float, faults: Mapping[str, Fault], world: World, say: Say) -> None:
         self._faults = faults
         plan = schedule(seed, length_s, {name: fault.lasts_s for name, fault in faults.items()})
-        self.result = Result(seed, length_s, plan)
-        self._world = World(folder, jars)
+        self.result = Result(seed, length_s, plan, world.size)
+        self._world = world
         self._say_ = say
 
     def run(self) -> Result:
         """Everything, once. Raises only what is wrong with the campaign itself (servers that do not start, ...)."""
-        chapters = ceil((self.result.length_s * OVERRUN + SPARE_S) * RATE / story.CHAPTER)
+        chapters = ceil((self.result.length_s * OVERRUN + SPARE_S) * self.result.rate / story.CHAPTER)
         self._say("starting servers, worker and sink", 0)
         with self._world:
             self._open_accounts(chapters)
-            load = Load(self._world.kafka, story.told(self.result.seed, chapters), RATE)
+            load = Load(self._world.kafka, story.told(self.result.seed, chapters), self.result.rate)
             with _watching(self._world.kafka) as watch:
                 self._play(load, watch)
             self._say("waiting until everything is decided", 0.85)

@@ -13,8 +13,8 @@ from typing import Final
 from rich.table import Table
 
 from loadtest.machine import facts
-from tests.chaos.campaign.conduct import RATE, Result, Trial
-from tests.chaos.campaign.faults import REGISTRY, Fault
+from tests.chaos.campaign.conduct import Result, Trial
+from tests.chaos.campaign.faults import Fault, registry
 from tests.chaos.campaign.world import ROOT
 
 COLUMNS: Final = ("fault", "tried", "lost", "needed help", "recovered after, p50 / max", "outage held, max")
@@ -35,8 +35,15 @@ _HOW: Final = """\
 - **Needed help**: did not come back by itself within {patience:.0f} s, or ended again and again. The campaign then does
   what an operator would do: it deletes the local store and starts everything anew.
 - Processes that end by themselves are started again after a second, as a service manager does it.
-- Everything runs on one machine with one broker: what needs several (a lost disk, another coordinator) is not tried.
+- {where}
 """
+_ONE_BROKER: Final = (
+    "Everything runs on one machine with one broker; [another page](reliability-brokers.md) is about several."
+)
+_SEVERAL_BROKERS: Final = """\
+Everything runs on one machine with {brokers} brokers, {brokers} replicas of every topic, 2 of them in sync at least; a
+  broker that is away stays away for the time in the last column. [Another page](reliability.md) is about everything
+  else that can be hurt."""
 
 
 def rows(result: Result, faults: Mapping[str, Fault]) -> list[tuple[str, ...]]:
@@ -99,9 +106,11 @@ def _git(*arguments: str) -> str:
 
 def markdown(result: Result, faults: Mapping[str, Fault], command: str, patience_s: float) -> str:
     """docs/reliability.md, whole."""
-    how = _HOW.format(rate=RATE, patience=patience_s)
+    several = result.brokers > 1
+    where = _SEVERAL_BROKERS.format(brokers=result.brokers) if several else _ONE_BROKER
+    how = _HOW.format(rate=result.rate, patience=patience_s, where=where)
     parts = [
-        "# Reliability",
+        f"# Reliability{f' with {result.brokers} brokers' if several else ''}",
         "What a campaign of faults did to the engine, and what it lost. This page is written by the run: `make chaos`.",
         f"**{verdict(result)}.**",
         _run(result, command),
@@ -109,7 +118,7 @@ def markdown(result: Result, faults: Mapping[str, Fault], command: str, patience
         _markdown_table(COLUMNS, rows(result, faults)),
         *_left_out(result),
         "## Faults",
-        "\n".join(f"- **{name}**: {fault.what}." for name, fault in REGISTRY.items()),
+        "\n".join(f"- **{name}**: {fault.what}." for name, fault in registry(result.brokers).items()),
         *_troubles(result),
         "## How it is measured",
         how.rstrip(),
@@ -137,7 +146,7 @@ def _run(result: Result, command: str) -> str:
 def _left_out(result: Result) -> list[str]:
     """What the reader might think was tried."""
     tried = {trial.fault for trial in result.trials}
-    missing = [name for name in REGISTRY if name not in tried]
+    missing = [name for name in registry(result.brokers) if name not in tried]
     return [f"Not tried in this run: {', '.join(missing)}."] if missing else []
 
 

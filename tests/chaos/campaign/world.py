@@ -1,5 +1,5 @@
-"""The stack under test, as processes: a broker, a database, workers and a sink. Enter and leave it from the main
-thread: servers end with the thread that started them, so nothing outlives the campaign, however it ends.
+"""The stack under test, as processes: one broker or several, a database, workers and a sink. Enter and leave it from
+the main thread: servers end with the thread that started them, so nothing outlives the campaign, however it ends.
 
 The campaign is the operator as well: `supervise` starts again whatever has ended by itself, as systemd would.
 """
@@ -24,6 +24,7 @@ from deploy.embedded.kafka import Broker, Node
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.process import Command, spawn
+from tests.chaos.campaign.disk import Disk
 from tests.chaos.campaign.history import SHED_AFTER_MS
 from tests.chaos.campaign.link import Link
 from tests.support.workers import WorkerProcess
@@ -41,10 +42,13 @@ RESTART_S: Final = 1.0
 
 @dataclass
 class World:
-    """`folder` must be empty; `jars` come from `deploy.embedded.kafka.obtain_jars`."""
+    """`folder` must be empty; `jars` come from `deploy.embedded.kafka.obtain_jars`. `size`: how many brokers; only one
+    that is alone has a link. `own_disks`: the local store and PostgreSQL get a small disk each, which takes root."""
 
     folder: Path
     jars: Sequence[Path]
+    size: int = 1
+    own_disks: bool = False
     ends: list[str] = field(default_factory=list)  # what ended by itself since this was last emptied
     workers: dict[str, WorkerProcess] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -70,23 +74,35 @@ class World:
     # -- servers
 
     def _start_servers(self) -> None:
-        ports = [self._stack.enter_context(ReservedPort()).number for _ in range(4)]
-        broker_port, controller_port, behind_link, postgres_port = ports
+        ports = [self._stack.enter_context(ReservedPort()).number for _ in range(2 * self.size + 2)]
+        behind_link, postgres_port, *rest = ports
         self.link = self._stack.enter_context(Link(behind_link))
-        node = Node(1, broker_port, controller_port)
-        self.broker = Broker(node, [node], self.folder / "kafka", self.jars, overrides=self._listeners(node))
-        self.postgres = Postgres(self.folder / "postgres", postgres_port)
-        for server in (self.broker, self.postgres):
+        nodes = [Node(n + 1, rest[2 * n], rest[2 * n + 1]) for n in range(self.size)]
+        self.brokers = [
+            Broker(node, nodes, self.folder / f"kafka-{node.number}", self.jars, overrides=self._listeners(node))
+            for node in nodes
+        ]
+        self.store_disk, self.ledger_disk = (Disk(self.folder / f"{name}-disk") for name in ("store", "ledger"))
+        if self.own_disks:
+            self._stack.enter_context(self.store_disk)
+            self._stack.enter_context(self.ledger_disk)
+        same_cluster = self.brokers[0].cluster_id
+        self.postgres = Postgres(self.folder / "postgres", postgres_port, data=self.ledger_disk.folder / "data")
+        for server in self.servers:
+            if isinstance(server, Broker):
+                server.cluster_id = same_cluster
             server.prepare()
             self._stack.callback(server.stop)
             server.start()
         self._stack.callback(self._end_all)
-        for server in (self.broker, self.postgres):
+        for server in self.servers:
             server.wait_ready()
 
     def _listeners(self, node: Node) -> dict[str, str]:
         """A second listener that is advertised at the link's address: a worker that comes through the link is told to
         come back through it."""
+        if self.size > 1:
+            return {}
         behind = f"LINKED://{LOOPBACK}:{self.link.behind}"
         return {
             "listeners": f"PLAINTEXT://{node.bootstrap},{behind},CONTROLLER://{LOOPBACK}:{node.controller_port}",
@@ -96,8 +112,17 @@ class World:
         }
 
     @property
+    def servers(self) -> list[Broker | Postgres]:
+        return [*self.brokers, self.postgres]
+
+    @property
+    def broker(self) -> Broker:
+        """The one broker, or the first."""
+        return self.brokers[0]
+
+    @property
     def kafka(self) -> str:
-        return self.broker.bootstrap
+        return ",".join(broker.bootstrap for broker in self.brokers)
 
     @property
     def dsn(self) -> str:
@@ -107,7 +132,7 @@ class World:
 
     @property
     def home(self) -> Path:
-        return self.folder / "home"
+        return self.folder / "store-disk" / "home"
 
     def start_worker(
         self, name: str = FIRST_WORKER, *, fault: str | None = None, through_link: bool = False
@@ -116,7 +141,7 @@ class World:
         kafka = self.link.address if through_link else self.kafka
         environment = {
             "OTB_KAFKA": kafka, "OTB_WORKER": name, "OTB_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
-            "OTB_SHED_AFTER_MS": str(SHED_AFTER_MS),
+            "OTB_SHED_AFTER_MS": str(SHED_AFTER_MS), "OTB_REPLICATION": str(self.size),
         }  # fmt: skip
         self._linked.discard(name)
         if through_link:
@@ -222,7 +247,7 @@ class World:
 
     def resume_servers(self) -> None:
         """Whatever happened to a fault that paused them, they can be stopped."""
-        for server in (self.broker, self.postgres):
+        for server in self.servers:
             if server.process is not None and server.process.poll() is None:
                 self.signal_server(server, signal.SIGCONT)
 

@@ -58,12 +58,13 @@ class Killed:
         at = time.time()
         server.process.kill()
         server.process.wait()
-        _start_again(server)
+        start_again(server)
         since = time.time()
         return Damage(at, since, since - at)
 
 
-def _start_again(server: Server) -> None:
+def start_again(server: Server) -> None:
+    """On the same data and port; returns when it is ready."""
     for left in reversed(range(STARTS)):
         server.start()
         try:

@@ -127,7 +127,7 @@ class RolledBack:
     lasts_s = 20.0
 
     def strike(self, world: World, random: Random) -> Damage:
-        backup = world.folder / "backup"
+        backup = world.home.with_name("backup")
         world.kill(world.workers[FIRST_WORKER])
         shutil.copytree(world.home, backup)
         world.start_worker().wait_ready()

@@ -1,0 +1,37 @@
+"""Recovery, as `python -m tests.chaos.recovery` measures it: here only that nothing is lost, no times."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.embedded.kafka import Broker
+from tests.chaos.recovery import page
+from tests.chaos.recovery.failover import ALLOWED_S, Failover, failover
+from tests.chaos.recovery.restore import Restore, restore
+
+
+@pytest.mark.parametrize("standby_replicas", [0, 1])
+def test_another_worker_takes_over_what_one_killed_inside_a_transaction_had(
+    standby_replicas: int, own_broker: Broker, tmp_path: Path
+) -> None:
+    """With standbys the other has read the changelog of these partitions before (`failover` waits for it)."""
+    assert failover(own_broker.bootstrap, tmp_path, standby_replicas).partitions_moved > 0
+
+
+def test_every_row_comes_back_from_the_changelog(own_broker: Broker, tmp_path: Path) -> None:
+    found = restore(own_broker.bootstrap, tmp_path, 3000)
+    assert found.rows == 3000
+    assert 500 < found.bytes_a_row < 1000, "rows of the usual size"
+
+
+def test_a_figure_over_what_is_allowed_fails_the_run() -> None:
+    good = page.Figures(1e-3, [Failover(0, 99.0, 2), Failover(1, ALLOWED_S, 2)], Restore(10, 740.0, 60.0, 5.0))
+    assert good.passed
+    assert "**all within what is allowed**" in page.markdown(good)
+    slow = page.Figures(1e-3, [Failover(1, ALLOWED_S + 0.1, 2)], good.restore)
+    late = page.Figures(1e-3, [], Restore(10, 740.0, 60.1, 5.0))
+    assert not slow.passed
+    assert not late.passed
+    assert "NOT all within what is allowed" in page.markdown(late)
