@@ -121,7 +121,7 @@ class Database:
             if isinstance(error, LedgerError) or not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
                 raise error
             raise LedgerRefused(f"PostgreSQL at {place(self._dsn)}: {error}") from error
-        detail = str(error) or type(error).__name__
+        detail = " ".join(str(error).split()) or type(error).__name__  # PostgreSQL's hints are lines of their own
         if too_late:
             message = f"PostgreSQL at {place(self._dsn)} did not answer within {self._patience_s:g} s: {detail}"
             raise Unavailable(message) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from sinks.ledger.database import is_transient
+from sinks.ledger.database import Database, is_transient
 
 
 def raised_while_handling(first: Exception, second: Exception) -> Exception:
@@ -33,3 +33,26 @@ def test_a_rollback_that_fails_after_a_mistake_of_ours_is_not_tried_again(first:
 
 def test_two_statements_at_once_on_one_session_are_a_bug() -> None:
     assert not is_transient(asyncpg.InterfaceError("cannot perform operation: another operation is in progress"))
+
+
+async def test_a_full_disk_is_tried_again_and_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """PostgreSQL's hint comes as a line of its own."""
+    full = asyncpg.DiskFullError("could not extend file: No space left on device")
+    full.hint = "Check free disk space."
+    assert "\n" in str(full)
+    failures: list[Exception] = [full]
+
+    async def work(_connection: object) -> str:
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    database = Database("postgresql://127.0.0.1:1/ledger", patience_s=30)
+    database._session = _no_session  # type: ignore[method-assign]
+    assert await database.run(work) == "done"
+    (record,) = caplog.records
+    assert record.getMessage().endswith("No space left on device HINT: Check free disk space.: trying again")
+
+
+async def _no_session() -> None:
+    return None

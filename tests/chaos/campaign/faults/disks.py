@@ -66,6 +66,7 @@ FAULTS: Final[list[Fault]] = [
         "postgres-disk-full",
         "PostgreSQL's disk has no space for 4 to 12 s; it is started again if it has ended",
         "postings", 18.0, lambda world: world.ledger_disk,
-        "No space left on device: trying again", lambda world: _logs(world, "*-sink.log"),
+        "No space left on device HINT: Check free disk space.: trying again",
+        lambda world: _logs(world, "*-sink.log"),
     ),
 ]  # fmt: skip
