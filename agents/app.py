@@ -24,6 +24,7 @@ from typing import Any, Final, cast
 
 import faust
 import mode.loop
+from faust.types.auth import CredentialsT
 from prometheus_client import start_http_server
 
 from agents.clock import ClockTicker
@@ -37,6 +38,7 @@ from models.scoring.onnx import FraudModel
 from tables import accounts
 from tables.sweep import RoundRobin
 from topics import admin
+from topics.cluster import Cluster
 from topics.declarations import INPUTS
 from topics.transport.consumer import Slice, SliceConsumer, SliceTransport
 from topics.transport.recovery import MarkerAwareTables
@@ -66,13 +68,13 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
 
     `step` is called at each numbered step of a commit (see agents/decider.py).
     """
-    kafka = _broker(settings)
+    cluster = _cluster(settings)
     metrics = WorkerMetrics()
-    app = _faust_app(settings, cluster_id)
+    app = _faust_app(settings, cluster, cluster_id)
     table = accounts.declare(app, settings.partitions)
     table.on_full = _give_up
     transactions = Transactions(
-        kafka, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
+        cluster, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
     )
     policy = Policy(
         settings.fraud_cut_ppm, settings.hold_days * DAY_MS, settings.stand_in_limit, settings.shed_after_ms or None
@@ -86,7 +88,7 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     )
     changelog = admin.changelog(settings.app_id).name
     decider = Decider(engine, transactions, changelog, table.write, metrics, step=step)
-    worker = Worker(app, settings, decider, transactions, ClockTicker(kafka), metrics)
+    worker = Worker(app, settings, decider, transactions, ClockTicker(cluster), metrics)
     _listen(worker)
     return worker
 
@@ -97,13 +99,14 @@ def _fraud_model(settings: Settings) -> FraudModel | None:
     return FraudModel.load() if settings.fraud_model == "packaged" else FraudModel.load(Path(settings.fraud_model))
 
 
-def _faust_app(settings: Settings, cluster_id: str) -> faust.App:
+def _faust_app(settings: Settings, cluster: Cluster, cluster_id: str) -> faust.App:
     # The store belongs to one cluster: against another its offsets would mean nothing.
     data = settings.home.expanduser().absolute() / "tables" / cluster_id / settings.app_id / settings.worker
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     app = faust.App(
         settings.app_id,
-        broker=f"kafka://{settings.kafka}",
+        broker=f"kafka://{cluster}",
+        broker_credentials=_credentials(cluster),
         store="rocksdb://",
         datadir=str(data),
         topic_partitions=settings.partitions,
@@ -206,15 +209,28 @@ def _give_up(reason: Exception) -> None:
     os._exit(EXIT_UNKNOWN_OUTCOME)
 
 
-def _broker(settings: Settings) -> str:
+def _cluster(settings: Settings) -> Cluster:
     if settings.kafka is None:
         raise ValueError("OTB_KAFKA is not set: a worker needs a broker")
-    return settings.kafka
+    return settings.cluster(settings.kafka)
+
+
+def _credentials(cluster: Cluster) -> CredentialsT | None:
+    """For the consumer and the producer that Faust makes itself."""
+    context = cluster.ssl_context() if cluster.encrypted else None
+    if cluster.password is not None:
+        return faust.SASLCredentials(
+            username=cluster.username,
+            password=cluster.password.get_secret_value(),
+            ssl_context=context,
+            mechanism=cluster.mechanism,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
 
 
 async def prepare(settings: Settings) -> str:
     """Create the topics this worker needs; the id of the cluster they are on."""
-    return await admin.ensure_topics(_broker(settings), settings.app_id, settings.partitions, settings.replication)
+    return await admin.ensure_topics(_cluster(settings), settings.app_id, settings.partitions, settings.replication)
 
 
 def run(settings: Settings, step: Step = lambda _name: None) -> None:

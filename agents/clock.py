@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from models.messages import ClockTick
 from topics import codec
+from topics.cluster import Cluster
 from topics.declarations import CLOCK
 
 
@@ -21,12 +22,12 @@ def wall_clock() -> int:
 class ClockTicker:
     """Produces one tick per partition; a lost tick does no harm, the next one says more."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
-        self._producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, acks=1)
+        self._producer = AIOKafkaProducer(**self._cluster.aiokafka(), acks=1)
         await self._producer.start()
 
     async def stop(self) -> None:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agents.secrets import completed, in_file
+from topics.cluster import Cluster, SaslMechanism, SecurityProtocol
+
+PostgresTls = Literal["disable", "require", "verify-ca", "verify-full"] | None
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class Settings(BaseSettings):
     """Read once, by `agents/app.py` or the command line, and passed on as values."""
 
-    model_config = SettingsConfigDict(env_prefix="OTB_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="OTB_", frozen=True, hide_input_in_errors=True)
 
     kafka: Annotated[
         str | None, Field(description="Kafka bootstrap servers, host:port[,host:port]; unset: embedded")
     ] = None
-    postgres_dsn: Annotated[str | None, Field(description="PostgreSQL DSN of the ledger; unset: embedded")] = None
+    postgres_dsn: Annotated[
+        str | None, Field(repr=False, description="PostgreSQL DSN of the ledger; unset: embedded")
+    ] = None
     home: Annotated[Path, Field(description="where servers and stores keep their data")] = Path.home() / ".opentobuy"
 
     app_id: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$", description="consumer group and changelog prefix")] = (
@@ -98,6 +105,34 @@ class Settings(BaseSettings):
     ] = 256
     gateway_metrics_port: Annotated[Port, Field(description="0: any free port, printed at the start")] = 0
 
+    kafka_security_protocol: Annotated[
+        SecurityProtocol,
+        Field(description="how brokers are spoken to: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`"),
+    ] = "PLAINTEXT"
+    kafka_ca_file: Annotated[
+        FilePath | None, Field(description="authorities (PEM) that sign brokers' certificates; unset: the system's")
+    ] = None
+    kafka_certificate_file: Annotated[
+        FilePath | None, Field(description="certificate (PEM) of this client, where brokers ask for one")
+    ] = None
+    kafka_key_file: Annotated[FilePath | None, Field(description="its private key (PEM), without a passphrase")] = None
+    kafka_sasl_mechanism: Annotated[
+        SaslMechanism, Field(description="how the password is proved: `SCRAM-SHA-512` or `SCRAM-SHA-256`")
+    ] = "SCRAM-SHA-512"
+    kafka_username: Annotated[str | None, Field(min_length=1, description="principal for SASL")] = None
+    kafka_password: Annotated[SecretStr | None, Field(description="its password")] = None
+    kafka_password_file: Annotated[FilePath | None, Field(description="file with the password, instead of it")] = None
+    postgres_sslmode: Annotated[
+        PostgresTls, Field(description="TLS to PostgreSQL, as libpq names it; unset: what the DSN says")
+    ] = None
+    postgres_ca_file: Annotated[
+        FilePath | None, Field(description="authorities (PEM) that sign the certificate of PostgreSQL")
+    ] = None
+    postgres_password: Annotated[SecretStr | None, Field(description="password for the DSN")] = None
+    postgres_password_file: Annotated[FilePath | None, Field(description="file with that password, instead of it")] = (
+        None
+    )
+
     @field_validator("group_protocol", mode="before")
     @classmethod
     def _only_classic(cls, wanted: object) -> object:
@@ -107,3 +142,52 @@ class Settings(BaseSettings):
                 "fencing rest on its assignment and generations (docs/decisions/0016-classic-group-protocol.md)"
             )
         return wanted
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for wrong, variable, reason in self._contradictions():
+            if wrong:
+                fault = {"variable": variable, "reason": reason}
+                raise PydanticCustomError("contradiction", "OTB_{variable}: {reason}", fault)
+        return self
+
+    def _contradictions(self) -> list[tuple[bool, str, str]]:
+        """(whether it is so, the variable at fault, what is wrong)"""
+        protocol = self.kafka_security_protocol
+        sasl, tls = protocol.startswith("SASL"), protocol.endswith("SSL")
+        passwords = (self.kafka_password, self.kafka_password_file)
+        certificates = (self.kafka_certificate_file, self.kafka_key_file)
+        of_tls = any((self.kafka_ca_file, *certificates))
+        of_sasl = any((self.kafka_username, *passwords))
+        dsn_passwords = (self.postgres_password, self.postgres_password_file)
+        of_postgres = any((self.postgres_sslmode, self.postgres_ca_file, *dsn_passwords))
+        return [
+            (protocol != "PLAINTEXT" and not self.kafka, "KAFKA_SECURITY_PROTOCOL", f"{protocol} needs OTB_KAFKA"),
+            (of_tls and not tls, "KAFKA_SECURITY_PROTOCOL", f"{protocol} uses no certificates: SSL or SASL_SSL does"),
+            (of_sasl and not sasl, "KAFKA_SECURITY_PROTOCOL", f"{protocol} uses no password: SASL_SSL does"),
+            (sasl and not self.kafka_username, "KAFKA_USERNAME", f"not set, and {protocol} needs it"),
+            (sasl and not any(passwords), "KAFKA_PASSWORD_FILE", f"not set, and {protocol} needs a password"),
+            (all(passwords), "KAFKA_PASSWORD_FILE", "set together with OTB_KAFKA_PASSWORD"),
+            (any(certificates) and not all(certificates), "KAFKA_KEY_FILE", "a certificate needs its key"),
+            (of_postgres and not self.postgres_dsn, "POSTGRES_DSN", "not set, and TLS or a password for it is"),
+            (all(dsn_passwords), "POSTGRES_PASSWORD_FILE", "set together with OTB_POSTGRES_PASSWORD"),
+        ]
+
+    def cluster(self, bootstrap: str) -> Cluster:
+        """The Kafka cluster at `bootstrap`, spoken to as the settings say. Raises BadSecretFile."""
+        password = self.kafka_password or in_file(self.kafka_password_file, "OTB_KAFKA_PASSWORD_FILE")
+        return Cluster(
+            bootstrap,
+            self.kafka_security_protocol,
+            self.kafka_ca_file,
+            self.kafka_certificate_file,
+            self.kafka_key_file,
+            self.kafka_sasl_mechanism,
+            self.kafka_username,
+            password,
+        )
+
+    def ledger_dsn(self, dsn: str) -> str:
+        """`dsn` with the password and the demands on TLS that the settings have. Raises BadSecretFile."""
+        password = self.postgres_password or in_file(self.postgres_password_file, "OTB_POSTGRES_PASSWORD_FILE")
+        return completed(dsn, password, self.postgres_sslmode, self.postgres_ca_file)

@@ -19,6 +19,7 @@ from sinks.ledger.database import Connection, Database
 from sinks.ledger.errors import LedgerError, LedgerRefused
 from sinks.ledger.reconciliation import Difference, TableRow
 from tables import rows
+from topics.cluster import Cluster
 from topics.declarations import JOURNAL_ENTRIES
 
 PATIENCE_SECONDS: Final = 5.0
@@ -96,7 +97,7 @@ async def balance_and_counts(connection: Connection) -> tuple[reports.TrialBalan
 
 
 def reconcile(
-    settings: Settings, kafka: str, dsn: str, *, patience: float, on_progress: Callable[[str], None]
+    settings: Settings, cluster: Cluster, dsn: str, *, patience: float, on_progress: Callable[[str], None]
 ) -> Reconciliation:
     """Compare the latest committed row of every account with the ledger.
 
@@ -106,8 +107,8 @@ def reconcile(
     """
     for attempt in range(1, ATTEMPTS + 1):
         on_progress("reading the accounts table")
-        table, row_bytes = _table(kafka, settings)
-        wait_for_sink(kafka, dsn, patience)
+        table, row_bytes = _table(cluster, settings)
+        wait_for_sink(cluster, dsn, patience)
         on_progress(f"comparing {len(table):,} accounts with the ledger")
         balances = ask(dsn, reports.balances_by_account)
         differences = reports.reconcile(table, balances)
@@ -118,12 +119,12 @@ def reconcile(
     return Reconciliation(len(table.keys() | balances.keys()), differences, row_bytes)
 
 
-def wait_for_sink(kafka: str, dsn: str, patience: float) -> None:
+def wait_for_sink(cluster: Cluster, dsn: str, patience: float) -> None:
     """Return once the ledger holds every journal entry committed so far; raises SinkBehind."""
     topic = JOURNAL_ENTRIES.name
-    client = clients.reader(kafka)
+    client = clients.reader(cluster)
     try:
-        partitions = clients.partitions_of(client, topic, kafka)
+        partitions = clients.partitions_of(client, topic, cluster)
     finally:
         client.close()
     deadline = time.monotonic() + patience
@@ -131,17 +132,17 @@ def wait_for_sink(kafka: str, dsn: str, patience: float) -> None:
         # The ledger remembers where each partition was left, not whether more than markers follow: look.
         posted = ask(dsn, reports.applied_offsets)
         starts = clients.from_beginning(partitions) | posted
-        if not reading.has_committed(kafka, topic, starts):
+        if not reading.has_committed(cluster, topic, starts):
             return
         if time.monotonic() > deadline:
             raise SinkBehind(f"the ledger did not reach the end of {topic} within {patience:.0f} s: is a sink running?")
         time.sleep(_PAUSE_SECONDS)
 
 
-def _table(kafka: str, settings: Settings) -> tuple[dict[str, TableRow], RowBytes]:
+def _table(cluster: Cluster, settings: Settings) -> tuple[dict[str, TableRow], RowBytes]:
     table: dict[str, TableRow] = {}
     sizes = []
-    for row in reading.account_rows(kafka, settings):
+    for row in reading.account_rows(cluster, settings):
         account = rows.decode(row)
         table[account.account_id] = _table_row(account)
         sizes.append(len(row))

@@ -20,6 +20,7 @@ from loadtest.simulation import Simulation, simulate
 from models.outcomes import UpdateOutcome
 from sinks.ledger import reports
 from sinks.ledger.reconciliation import Difference
+from topics.cluster import Cluster
 from topics.declarations import DEAD_LETTERS
 
 SIMULATION: Final = Simulation(rate=500, seconds=30, accounts=1000, warmup=2)
@@ -86,7 +87,7 @@ def demonstrate(
     require_given_servers(settings)
     with embedded.servers(settings, say, keep=keep) as run:
         say("creating topics")
-        create_topics(settings, run.kafka)
+        create_topics(settings, settings.cluster(run.kafka))
         with engine(settings, run, say) as processes:
             seen = _play(settings, run, processes, say, count)
             say("stopping worker and sink")
@@ -96,22 +97,23 @@ def demonstrate(
 def _play(
     settings: Settings, run: Run, processes: Engine, say: Callable[[str], None], count: Progress
 ) -> Demonstration:
-    letters_before = _ends(run.kafka, DEAD_LETTERS.name)
-    counts_before = accounting.ask(run.postgres_dsn, reports.counts)
+    cluster, dsn = settings.cluster(run.kafka), settings.ledger_dsn(run.postgres_dsn)
+    letters_before = _ends(cluster, DEAD_LETTERS.name)
+    counts_before = accounting.ask(dsn, reports.counts)
     plan = SIMULATION
     say(f"playing {plan.seconds:.0f} s of card traffic at {plan.rate:.0f}/s on {plan.accounts:,} accounts")
-    load = simulate(run.kafka, plan, count, worker_pid=processes.worker.pid)
+    load = simulate(cluster, plan, count, worker_pid=processes.worker.pid)
     for child in processes.children:
         child.check()
     say("waiting for the ledger")
     reconciliation = accounting.reconcile(
         engine_settings(settings, run),
-        run.kafka,
-        run.postgres_dsn,
+        cluster,
+        dsn,
         patience=SINK_PATIENCE_SECONDS,
         on_progress=say,
     )
-    balance, counts = accounting.ask(run.postgres_dsn, accounting.balance_and_counts)
+    balance, counts = accounting.ask(dsn, accounting.balance_and_counts)
     return Demonstration(
         load=load,
         trial_balance=balance,
@@ -119,21 +121,21 @@ def _play(
         postings=counts.postings - counts_before.postings,
         accounts=reconciliation.accounts,
         differences=reconciliation.differences,
-        dead_letters=_dead_letters_since(run.kafka, letters_before),
+        dead_letters=_dead_letters_since(cluster, letters_before),
     )
 
 
-def _ends(kafka: str, topic: str) -> dict[int, int]:
-    client = clients.reader(kafka)
+def _ends(cluster: Cluster, topic: str) -> dict[int, int]:
+    client = clients.reader(cluster)
     try:
-        return clients.end_offsets(client, topic, clients.partitions_of(client, topic, kafka))
+        return clients.end_offsets(client, topic, clients.partitions_of(client, topic, cluster))
     finally:
         client.close()
 
 
-def _dead_letters_since(kafka: str, offsets: dict[int, int]) -> dict[str, int]:
+def _dead_letters_since(cluster: Cluster, offsets: dict[int, int]) -> dict[str, int]:
     reasons = Counter(
         str(orjson.loads(message.value() or b"{}").get("reason"))
-        for message in reading.committed(kafka, DEAD_LETTERS.name, offsets)
+        for message in reading.committed(cluster, DEAD_LETTERS.name, offsets)
     )
     return dict(reasons)

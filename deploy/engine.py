@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydantic import SecretStr
+
 from agents.settings import Settings
 from deploy import accounting
 from deploy.embedded import Run
 from deploy.supervisor import Child, child
 from loadtest import clients
 from topics.admin import ensure_topics
+from topics.cluster import Cluster
 
 READY_SECONDS: Final = 90.0
 
@@ -45,20 +48,24 @@ def engine_settings(settings: Settings, run: Run) -> Settings:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as environment variables of a child process."""
-    return {f"OTB_{name.upper()}": str(value) for name, value in settings.model_dump().items() if value is not None}
+    return {
+        f"OTB_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in settings.model_dump().items()
+        if value is not None
+    }
 
 
 def require_given_servers(settings: Settings) -> None:
     """Raise Unreachable or LedgerError when a server named in the settings does not answer, before anything starts."""
     if settings.kafka:
-        clients.require(settings.kafka)
+        clients.require(settings.cluster(settings.kafka))
     if settings.postgres_dsn:
-        accounting.require(settings.postgres_dsn)
+        accounting.require(settings.ledger_dsn(settings.postgres_dsn))
 
 
-def create_topics(settings: Settings, kafka: str) -> None:
+def create_topics(settings: Settings, cluster: Cluster) -> None:
     """Create what is missing on the cluster; raises PartitionMismatch."""
-    asyncio.run(ensure_topics(kafka, settings.app_id, settings.partitions, settings.replication))
+    asyncio.run(ensure_topics(cluster, settings.app_id, settings.partitions, settings.replication))
 
 
 def command(name: str) -> list[str]:

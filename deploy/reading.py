@@ -13,21 +13,22 @@ from loadtest import clients
 from models.account import Account
 from tables import rows
 from topics.admin import changelog
+from topics.cluster import Cluster
 from topics.keys import partition_for
 
 _BATCH: Final = 1000
 _STALL_SECONDS: Final = 30.0
 
 
-def committed(bootstrap: str, topic: str, offsets: dict[int, int] | None = None) -> Iterator[Message]:
+def committed(cluster: Cluster, topic: str, offsets: dict[int, int] | None = None) -> Iterator[Message]:
     """Every committed record from `offsets` (partition -> offset; default: the beginning) to the end of each partition.
 
     Raises Unreachable (also when the broker falls silent), or NoSuchTopic.
     """
-    client = clients.reader(bootstrap, **{"enable.partition.eof": True})
+    client = clients.reader(cluster, **{"enable.partition.eof": True})
     try:
         if offsets is None:
-            offsets = clients.from_beginning(clients.partitions_of(client, topic, bootstrap))
+            offsets = clients.from_beginning(clients.partitions_of(client, topic, cluster))
         clients.assign_from(client, topic, offsets)
         unfinished = set(offsets)
         last_news = time.monotonic()
@@ -36,7 +37,7 @@ def committed(bootstrap: str, topic: str, offsets: dict[int, int] | None = None)
             if batch:
                 last_news = time.monotonic()
             elif time.monotonic() - last_news > _STALL_SECONDS:
-                raise clients.Unreachable(f"Kafka at {bootstrap} fell silent while {topic} was read")
+                raise clients.Unreachable(f"Kafka at {cluster} fell silent while {topic} was read")
             for message in batch:
                 error = message.error()
                 if error and error.code() == KafkaError._PARTITION_EOF:
@@ -48,34 +49,34 @@ def committed(bootstrap: str, topic: str, offsets: dict[int, int] | None = None)
         client.close()
 
 
-def has_committed(bootstrap: str, topic: str, offsets: dict[int, int]) -> bool:
+def has_committed(cluster: Cluster, topic: str, offsets: dict[int, int]) -> bool:
     """Whether any record is committed at or after `offsets`; transaction markers are no records."""
-    return next(committed(bootstrap, topic, offsets), None) is not None
+    return next(committed(cluster, topic, offsets), None) is not None
 
 
-def account_row(bootstrap: str, settings: Settings, account_id: str) -> Account | None:
+def account_row(cluster: Cluster, settings: Settings, account_id: str) -> Account | None:
     """The account as the engine last committed it, None when there is no such account."""
     topic = changelog(settings.app_id).name
     key = account_id.encode()
-    partition = partition_for(key, _partitions(bootstrap, topic))
+    partition = partition_for(key, _partitions(cluster, topic))
     latest = None
-    for message in committed(bootstrap, topic, {partition: clients.from_beginning(1)[0]}):
+    for message in committed(cluster, topic, {partition: clients.from_beginning(1)[0]}):
         if message.key() == key:
             latest = message.value()
     return rows.decode(latest) if latest else None
 
 
-def account_rows(bootstrap: str, settings: Settings) -> Iterator[bytes]:
+def account_rows(cluster: Cluster, settings: Settings) -> Iterator[bytes]:
     """Every account's row as last committed: a linear read of the changelog, the latest row of each key."""
     latest: dict[bytes, bytes | None] = {}
-    for message in committed(bootstrap, changelog(settings.app_id).name):
+    for message in committed(cluster, changelog(settings.app_id).name):
         latest[message.key() or b""] = message.value()
     return (row for row in latest.values() if row)
 
 
-def _partitions(bootstrap: str, topic: str) -> int:
-    client = clients.reader(bootstrap)
+def _partitions(cluster: Cluster, topic: str) -> int:
+    client = clients.reader(cluster)
     try:
-        return clients.partitions_of(client, topic, bootstrap)
+        return clients.partitions_of(client, topic, cluster)
     finally:
         client.close()

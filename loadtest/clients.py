@@ -6,10 +6,24 @@ The engine itself speaks aiokafka; these clients only produce inputs and read wh
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import uuid4
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from topics.cluster import Cluster
+from topics.permissions import READER_GROUP, Permission, Resource
 
 REACH_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.1
@@ -23,7 +37,11 @@ class NoSuchTopic(Exception):
     """The cluster has no topic of that name."""
 
 
-def producer(bootstrap: str) -> Producer:
+class Refused(Exception):
+    """The cluster and we will not have each other: a certificate, a password or a right is wrong."""
+
+
+def producer(cluster: Cluster) -> Producer:
     """A producer that loses, repeats and reorders nothing, and reports only failed deliveries to callbacks.
 
     The caller names the partition of every record (`topics.keys.partition_for`): librdkafka's own partitioner
@@ -31,7 +49,7 @@ def producer(bootstrap: str) -> Producer:
     """
     return Producer(
         {
-            "bootstrap.servers": bootstrap,
+            **cluster.librdkafka(),
             "acks": "all",
             "enable.idempotence": True,
             "linger.ms": 1,
@@ -42,12 +60,12 @@ def producer(bootstrap: str) -> Producer:
     )
 
 
-def reader(bootstrap: str, **config: Any) -> Consumer:
+def reader(cluster: Cluster, **config: Any) -> Consumer:
     """A read-committed consumer outside every group: it is assigned partitions and commits nothing."""
     return Consumer(
         {
-            "bootstrap.servers": bootstrap,
-            "group.id": f"otb-reader-{uuid4()}",  # librdkafka wants one; it is never joined
+            **cluster.librdkafka(),
+            "group.id": f"{READER_GROUP}{uuid4()}",  # librdkafka wants one; it is never joined
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
@@ -57,34 +75,83 @@ def reader(bootstrap: str, **config: Any) -> Consumer:
     )
 
 
-def low_latency_reader(bootstrap: str) -> Consumer:
+def low_latency_reader(cluster: Cluster) -> Consumer:
     """A reader that sees a committed record as soon as the broker shows it."""
-    return reader(bootstrap, **{"fetch.wait.max.ms": 5, "fetch.queue.backoff.ms": 1})
+    return reader(cluster, **{"fetch.wait.max.ms": 5, "fetch.queue.backoff.ms": 1})
 
 
-def reach(client: Consumer | Producer, bootstrap: str) -> dict[str, int]:
-    """Topic -> number of partitions, as the cluster tells it; raises Unreachable."""
+def reach(client: Consumer | Producer, cluster: Cluster) -> dict[str, int]:
+    """Topic -> number of partitions, as the cluster tells it; raises Unreachable or Refused."""
+    if cluster.protocol != "PLAINTEXT":
+        _shake_hands(cluster)
     try:
         topics = client.list_topics(timeout=REACH_SECONDS).topics
     except KafkaException as error:
-        raise Unreachable(f"no Kafka broker answers at {bootstrap}: {error.args[0].str()}") from error
+        raise Unreachable(f"no Kafka broker answers at {cluster}: {error.args[0].str()}") from error
     return {name: len(topic.partitions) for name, topic in topics.items()}
 
 
-def require(bootstrap: str) -> None:
-    """Raise Unreachable unless a broker answers now: other clients would try for ever."""
-    client = reader(bootstrap)
+def _shake_hands(cluster: Cluster) -> None:
+    """Raise Refused as soon as TLS or a password fails: librdkafka goes on trying, and tells only its callback why."""
+    cluster.aiokafka()  # names a bad file of certificates better than librdkafka does
+    told: list[KafkaError] = []
+    config: dict[str, Any] = {**cluster.librdkafka(), **_QUIET, "error_cb": told.append}
+    client = AdminClient(config)
+    deadline = time.monotonic() + REACH_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            client.list_topics(timeout=_PAUSE_SECONDS)
+        except KafkaException:
+            client.poll(0)
+        else:
+            return
+        for error in told:
+            if error.code() in _REFUSALS:
+                raise Refused(f"Kafka at {cluster} and OTB_KAFKA_*: {error.str()}")
+
+
+def require(cluster: Cluster) -> None:
+    """Raise Unreachable or Refused unless a broker answers now: other clients would try for ever."""
+    client = reader(cluster)
     try:
-        reach(client, bootstrap)
+        reach(client, cluster)
     finally:
         client.close()
 
 
-def partitions_of(client: Consumer | Producer, topic: str, bootstrap: str) -> int:
+def require_permissions(cluster: Cluster, needed: Sequence[Permission]) -> None:
+    """Raise Refused naming the first right on a topic or group that our principal lacks, before anything starts.
+
+    Nobody can ask for a right on a transactional id: its producer finds out when it starts.
+    """
+    admin = AdminClient({**cluster.librdkafka(), **_QUIET})
+    wanted = {(each.resource, each.name): each.operations for each in needed}
+    options = {"include_authorized_operations": True, "request_timeout": REACH_SECONDS}
+    asked: dict[tuple[Resource, str], Any] = {}
+    if topics := [name for resource, name in wanted if resource == "topic"]:
+        found = admin.describe_topics(TopicCollection(topics), **options)
+        asked |= {("topic", name): description for name, description in found.items()}
+    if groups := [name for resource, name in wanted if resource == "group"]:
+        found = admin.describe_consumer_groups(groups, **options)
+        asked |= {("group", name): description for name, description in found.items()}
+    who = f"Kafka at {cluster}: {cluster.username or 'the certificate'}"
+    for (resource, name), description in asked.items():
+        try:
+            allowed = {operation.name.lower() for operation in description.result().authorized_operations or ()}
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:  # told only to who may describe it
+                continue
+            raise Refused(f"{who}: {resource} {name}: {error.args[0].str()} (`otb acls` has the rights)") from error
+        missing = [operation for operation in wanted[resource, name] if operation not in allowed]
+        if missing:
+            raise Refused(f"{who} may not {' or '.join(missing)} {resource} {name} (`otb acls` has the rights)")
+
+
+def partitions_of(client: Consumer | Producer, topic: str, cluster: Cluster) -> int:
     """Number of partitions of `topic`; raises Unreachable or NoSuchTopic."""
-    partitions = reach(client, bootstrap).get(topic)
+    partitions = reach(client, cluster).get(topic)
     if not partitions:
-        raise NoSuchTopic(f"there is no topic {topic!r} on {bootstrap}")
+        raise NoSuchTopic(f"there is no topic {topic!r} on {cluster}")
     return partitions
 
 
@@ -143,4 +210,5 @@ def value_of(message: Message) -> bytes:
     return message.value() or b""
 
 
+_REFUSALS: Final = {KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED}
 _QUIET: Final = {"log_level": 0}  # librdkafka writes to stderr on its own; failures reach us as exceptions

@@ -12,6 +12,7 @@ from confluent_kafka import Message
 from loadtest.latency import Latencies, Samples
 from loadtest.schedule import Timetable
 from loadtest.watch import Watch
+from topics.cluster import Cluster
 from topics.declarations import AUTHORIZATION_DECISIONS
 
 _SETTLE_SECONDS: Final = 1.0
@@ -31,9 +32,9 @@ class DecisionWatch(Watch):
     """
 
     def __init__(
-        self, bootstrap: str, schedule: Timetable, on_decided: Decided = lambda _k, _seen_ns: None, keys: bytes = b""
+        self, cluster: Cluster, schedule: Timetable, on_decided: Decided = lambda _k, _seen_ns: None, keys: bytes = b""
     ) -> None:
-        super().__init__(bootstrap, AUTHORIZATION_DECISIONS.name, _SETTLE_SECONDS, "decision-watch")
+        super().__init__(cluster, AUTHORIZATION_DECISIONS.name, _SETTLE_SECONDS, "decision-watch")
         self._schedule = schedule
         self._on_decided = on_decided
         self._keys = keys

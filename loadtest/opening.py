@@ -12,6 +12,7 @@ from loadtest import clients
 from loadtest.spool import encode
 from models.messages import AccountOpened
 from models.outcomes import UpdateOutcome
+from topics.cluster import Cluster
 from topics.declarations import ACCOUNT_UPDATES
 
 IN_FLIGHT: Final = 5000
@@ -23,13 +24,13 @@ class NotOpened(Exception):
 
 
 def open_accounts(
-    bootstrap: str, openings: Iterable[AccountOpened], *, patience: float, on_progress: Callable[[int], None]
+    cluster: Cluster, openings: Iterable[AccountOpened], *, patience: float, on_progress: Callable[[int], None]
 ) -> int:
     """Send every opening and return how many accounts were opened.
 
     Raises NotOpened when one is rejected, or when nothing happens for `patience` seconds.
     """
-    opener = _Opener(bootstrap)
+    opener = _Opener(cluster)
     try:
         remaining = iter(openings)
         last_answer = time.monotonic()
@@ -48,11 +49,11 @@ def open_accounts(
 
 
 class _Opener:
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         topic = ACCOUNT_UPDATES.name
-        self._producer = clients.producer(bootstrap)
-        self._consumer = clients.low_latency_reader(bootstrap)
-        self._partitions = clients.partitions_of(self._consumer, topic, bootstrap)
+        self._producer = clients.producer(cluster)
+        self._consumer = clients.low_latency_reader(cluster)
+        self._partitions = clients.partitions_of(self._consumer, topic, cluster)
         clients.assign_from(self._consumer, topic, clients.end_offsets(self._consumer, topic, self._partitions))
         self._waiting: set[str] = set()
         self.opened = 0

@@ -25,6 +25,7 @@ from loadtest.result import LoadResult
 from loadtest.schedule import SECOND_NS, Schedule, Timetable, drive
 from loadtest.spool import Group, Record, Spool
 from loadtest.usage import UsageMeter
+from topics.cluster import Cluster
 
 MAX_OUTSTANDING: Final = 500_000
 """Undecided requests beyond which the sender holds back: memory stays bounded, the rest shows up as unsent."""
@@ -68,7 +69,7 @@ def in_a_moment() -> int:
 class Run:
     """What to do in one run."""
 
-    bootstrap: str
+    cluster: Cluster
     schedule: Timetable
     accounts: int
     drain_seconds: float = 15.0  # patience for missing decisions after the last send
@@ -105,7 +106,7 @@ def play(plan: Run, spool: Spool, on_progress: Progress) -> Played:
     """Send all of `spool` on schedule and time the decisions. `spool` holds one group per scheduled request."""
     if spool.groups != plan.schedule.total:
         raise ValueError(f"{spool.groups} groups prepared for {plan.schedule.total} requests")
-    watch = DecisionWatch(plan.bootstrap, plan.schedule, plan.observer.decided, plan.keys)
+    watch = DecisionWatch(plan.cluster, plan.schedule, plan.observer.decided, plan.keys)
     try:
         watch.begin()
         sender = Sender(iter(spool), watch, plan, on_progress)
@@ -147,7 +148,7 @@ class Sender:
     PAUSE_NS: Final = 500_000
 
     def __init__(self, groups: Iterator[Group], watch: DecisionWatch, plan: Run, on_progress: Progress) -> None:
-        self._producer = clients.producer(plan.bootstrap)
+        self._producer = clients.producer(plan.cluster)
         self._groups = groups
         self._group: Group | None = None  # the next to go
         self._follow_ups: deque[Record] = deque()

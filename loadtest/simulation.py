@@ -16,6 +16,7 @@ from loadtest.schedule import Schedule
 from loadtest.spool import Spool, grouped
 from loadtest.traffic import Labelled, Traffic
 from models.messages import AuthorizationRequest
+from topics.cluster import Cluster
 from topics.declarations import AUTHORIZATIONS
 
 DAY_MS: Final = 86_400_000
@@ -93,24 +94,24 @@ def span_of(requests: int, accounts: int) -> Span:
     return Span(LONGEST_SPAN_DAYS, per_day)
 
 
-def simulate(bootstrap: str, plan: Simulation, on_progress: Progress, *, worker_pid: int | None = None) -> LoadResult:
+def simulate(cluster: Cluster, plan: Simulation, on_progress: Progress, *, worker_pid: int | None = None) -> LoadResult:
     """Open the accounts, play the traffic and report; every run has accounts of its own.
 
     Raises TooFewAccounts, Unreachable, NoSuchTopic, or NotOpened when no engine answers.
     """
     schedule = plan.schedule
-    partitions = partitions_at(bootstrap)
+    partitions = partitions_at(cluster)
     spool = Spool()
     try:
         openings = prepare(plan, fresh_run(), partitions, time.time_ns() // 1_000_000, spool, on_progress)
         open_accounts(
-            bootstrap,
+            cluster,
             openings.openings(),
             patience=30,
             on_progress=lambda opened: on_progress("accounts opened", opened, plan.accounts),
         )
         del openings
-        return run(Run(bootstrap, schedule, plan.accounts, worker_pid=worker_pid), spool, on_progress)
+        return run(Run(cluster, schedule, plan.accounts, worker_pid=worker_pid), spool, on_progress)
     finally:
         spool.close()
 
@@ -162,10 +163,10 @@ class _LastTime:
             yield labelled
 
 
-def partitions_at(bootstrap: str) -> int:
+def partitions_at(cluster: Cluster) -> int:
     """Partitions of every topic of the engine's cluster; raises Unreachable or NoSuchTopic."""
-    client = clients.reader(bootstrap)
+    client = clients.reader(cluster)
     try:
-        return clients.partitions_of(client, AUTHORIZATIONS.name, bootstrap)
+        return clients.partitions_of(client, AUTHORIZATIONS.name, cluster)
     finally:
         client.close()

@@ -10,6 +10,7 @@ from typing import Final
 from confluent_kafka import Message
 
 from loadtest import clients
+from topics.cluster import Cluster
 
 _BATCH: Final = 500
 
@@ -17,21 +18,21 @@ _BATCH: Final = 500
 class Watch(ABC):
     """Reads from where the topic ended when the watch began. What ends the thread is raised by `raise_failure`."""
 
-    def __init__(self, bootstrap: str, topic: str, settle_seconds: float, name: str) -> None:
+    def __init__(self, cluster: Cluster, topic: str, settle_seconds: float, name: str) -> None:
         """`settle_seconds`: how long `begin` gives the consumer; `name` is the thread's."""
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._topic = topic
         self._settle_seconds = settle_seconds
         self._start_ns = 0
         self._waiting: dict[str, int] = {}
         self._stopping = threading.Event()
         self._failure: Exception | None = None
-        self._consumer = clients.low_latency_reader(bootstrap)
+        self._consumer = clients.low_latency_reader(cluster)
         self._thread = threading.Thread(target=self._read_until_stopped, name=name, daemon=True)
 
     def begin(self) -> None:
         """Find the end of the topic and start reading there; returns once the consumer has settled."""
-        partitions = clients.partitions_of(self._consumer, self._topic, self._bootstrap)
+        partitions = clients.partitions_of(self._consumer, self._topic, self._cluster)
         clients.assign_from(self._consumer, self._topic, clients.end_offsets(self._consumer, self._topic, partitions))
         self._thread.start()
         time.sleep(self._settle_seconds)

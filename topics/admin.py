@@ -6,8 +6,9 @@ import asyncio
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
+from topics.cluster import Cluster
 from topics.declarations import ALL, TopicSpec
 
 LEADER_TRIES: Final = 100
@@ -31,10 +32,10 @@ def changelog(app_id: str) -> TopicSpec:
     )
 
 
-async def ensure_topics(bootstrap: str, app_id: str, partitions: int, replication: int) -> str:
+async def ensure_topics(cluster: Cluster, app_id: str, partitions: int, replication: int) -> str:
     """Create what is missing; the cluster's id. Raises PartitionMismatch naming the first topic that does not fit."""
     specs = [*ALL, changelog(app_id)]
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**cluster.aiokafka())
     await admin.start()
     try:
         wanted = [NewTopic(spec.name, partitions, replication, topic_configs=dict(spec.config)) for spec in specs]
@@ -59,6 +60,9 @@ async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> list[dict[
     """The topics once every partition has a leader; raises TimeoutError naming one that gets none."""
     for _ in range(LEADER_TRIES):
         topics: list[dict[str, Any]] = await admin.describe_topics(names)
+        for topic in topics:
+            if topic["error_code"] == TopicAuthorizationFailedError.errno:  # no waiting helps
+                raise TopicAuthorizationFailedError(f"topic {topic['topic']} (`otb acls` has the rights)")
         leaderless = [t["topic"] for t in topics if t["error_code"] or any(p["leader"] < 0 for p in t["partitions"])]
         if not leaderless:
             return topics

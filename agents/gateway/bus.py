@@ -26,6 +26,7 @@ from agents.gateway.errors import Unavailable
 from agents.gateway.metrics import GatewayMetrics
 from models.messages import AuthorizationMessage
 from topics import codec
+from topics.cluster import Cluster
 from topics.declarations import AUTHORIZATION_DECISIONS, AUTHORIZATIONS
 from topics.keys import partition_for
 
@@ -60,9 +61,9 @@ class _Parcel:
 class KafkaBus:
     """Use: `start`, then `ship` and `listen` as tasks, `flush`, `stop`."""
 
-    def __init__(self, bootstrap: str, metrics: GatewayMetrics, fetch_wait_ms: int) -> None:
+    def __init__(self, cluster: Cluster, metrics: GatewayMetrics, fetch_wait_ms: int) -> None:
         """`fetch_wait_ms`: longest wait of a fetch for replies."""
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._fetch_wait_ms = fetch_wait_ms
         self._outbox: deque[_Parcel] = deque()
         self._news = asyncio.Event()
@@ -88,10 +89,10 @@ class KafkaBus:
         """Connect and find the end of the replies; raises Unavailable after `patience_s` seconds."""
         deadline = time.monotonic() + patience_s
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, acks="all", request_timeout_ms=_REQUEST_TIMEOUT_MS
+            **self._cluster.aiokafka(), acks="all", request_timeout_ms=_REQUEST_TIMEOUT_MS
         )
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._cluster.aiokafka(),
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="latest",
@@ -192,7 +193,7 @@ class KafkaBus:
             except (KafkaError, OSError) as error:
                 if time.monotonic() > deadline:
                     detail = str(error) or type(error).__name__
-                    message = f"Kafka at {self._bootstrap} did not answer within {patience_s:g} s: {detail}"
+                    message = f"Kafka at {self._cluster} did not answer within {patience_s:g} s: {detail}"
                     raise Unavailable(message) from error
                 await asyncio.sleep(_PAUSE_S)
             else:
@@ -202,7 +203,5 @@ class KafkaBus:
         while missing := {AUTHORIZATIONS.name, AUTHORIZATION_DECISIONS.name} - await consumer.topics():
             if time.monotonic() > deadline:
                 names = ", ".join(sorted(missing))
-                raise Unavailable(
-                    f"Kafka at {self._bootstrap} has no topic {names}: `otb up` or `otb worker` makes them"
-                )
+                raise Unavailable(f"Kafka at {self._cluster} has no topic {names}: `otb up` or `otb worker` makes them")
             await asyncio.sleep(_PAUSE_S)

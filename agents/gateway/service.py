@@ -18,6 +18,7 @@ from agents.gateway.framing import Length
 from agents.gateway.gateway import Gateway, Rules
 from agents.gateway.in_flight import Caller
 from agents.gateway.metrics import GatewayMetrics
+from topics.cluster import Cluster
 from topics.iso8583 import Malformed, Tokenizer
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class GatewayService:
     def __init__(
         self,
         *,
-        bootstrap: str,
+        cluster: Cluster,
         tokenizer: Tokenizer,
         registry: CollectorRegistry,
         link: Link,
@@ -54,8 +55,8 @@ class GatewayService:
         self._link = link
         self._rules = rules
         self._metrics = GatewayMetrics(registry)
-        self._bootstrap = bootstrap
-        self._bus = KafkaBus(bootstrap, self._metrics, fetch_wait_ms)
+        self._cluster = cluster
+        self._bus = KafkaBus(cluster, self._metrics, fetch_wait_ms)
         self._gateway = Gateway(tokenizer, self._bus, rules, self._metrics, time.monotonic, wall_clock)
         self._alarm = Alarm(self._gateway)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
@@ -112,7 +113,7 @@ class GatewayService:
             log.error("not sent: %s", message)
         if left:
             raise NotUndone(
-                f"Kafka at {self._bootstrap} did not take {len(left)} reversals of timed-out authorisations: "
+                f"Kafka at {self._cluster} did not take {len(left)} reversals of timed-out authorisations: "
                 "their holds may stay until they expire"
             )
 

@@ -6,6 +6,7 @@ from agents.settings import Settings
 from deploy.embedded import Run
 from deploy.embedded.discovery import current_run
 from deploy.engine import engine_settings
+from topics.cluster import Cluster
 
 
 def settings() -> Settings:
@@ -19,11 +20,11 @@ def connected(base: Settings) -> tuple[Settings, Run]:
     return engine_settings(base, run), run
 
 
-def kafka_address(base: Settings) -> str:
-    """Bootstrap servers to use when PostgreSQL is not needed; raises NoRunError."""
-    return base.kafka or current_run(base).kafka
+def cluster(base: Settings) -> Cluster:
+    """The cluster to use when PostgreSQL is not needed; raises NoRunError."""
+    return base.cluster(base.kafka or current_run(base).kafka)
 
 
 def postgres_address(base: Settings) -> str:
     """DSN to use when Kafka is not needed; raises NoRunError."""
-    return base.postgres_dsn or current_run(base).postgres_dsn
+    return base.ledger_dsn(base.postgres_dsn or current_run(base).postgres_dsn)

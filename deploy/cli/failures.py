@@ -17,13 +17,15 @@ from confluent_kafka import KafkaException
 from pydantic import ValidationError
 from typer import TyperException
 
+from agents.secrets import BadSecretFile
 from deploy.embedded import EmbeddedError
 from deploy.supervisor import ChildDied
-from loadtest.clients import NoSuchTopic, Unreachable
+from loadtest.clients import NoSuchTopic, Refused, Unreachable
 from loadtest.opening import NotOpened
 from loadtest.simulation import TooFewAccounts
 from sinks.ledger.errors import LedgerError
 from topics.admin import PartitionMismatch
+from topics.cluster import BadCertificateFile
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -40,6 +42,9 @@ _PLAIN: Final = (
     EmbeddedError,
     ChildDied,
     Unreachable,
+    Refused,
+    BadCertificateFile,
+    BadSecretFile,
     NoSuchTopic,
     NotOpened,
     TooFewAccounts,
@@ -85,8 +90,12 @@ def _bad_setting(error: ValidationError) -> str:
     """The variables at fault, each with what is wrong."""
     found = []
     for detail in error.errors(include_url=False):
+        if not detail["loc"]:  # about several settings: the message names one, and the input is all of them
+            found.append(detail["msg"])
+            continue
         variable = "OTB_" + "_".join(str(part) for part in detail["loc"]).upper()
-        found.append(f"{variable}={detail['input']}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
+        shown = "" if variable.endswith(("_PASSWORD", "_DSN")) else f"={detail['input']}"
+        found.append(f"{variable}{shown}: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
     return "; ".join(found)
 
 

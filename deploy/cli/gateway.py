@@ -15,6 +15,8 @@ from agents.settings import Settings
 from deploy.cli import environment
 from deploy.cli.failures import EXIT_INTERRUPTED, UserError
 from loadtest import clients
+from topics.cluster import Cluster
+from topics.permissions import Role, permissions
 
 if TYPE_CHECKING:
     from agents.gateway.cards import Cards
@@ -39,16 +41,18 @@ def gateway() -> None:
     logging.basicConfig(force=True, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         cards = load(settings.gateway_cards)
-        bootstrap = environment.kafka_address(settings)
-        clients.require(bootstrap)
-        interrupted = uvloop.run(_run(settings, bootstrap, cards))
+        cluster = environment.cluster(settings)
+        clients.require(cluster)
+        if cluster.protocol != "PLAINTEXT":
+            clients.require_permissions(cluster, permissions(Role.GATEWAY, settings.app_id))
+        interrupted = uvloop.run(_run(settings, cluster, cards))
     except GatewayError as error:
         raise UserError(str(error)) from error
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-async def _run(settings: Settings, bootstrap: str, cards: Cards) -> bool:
+async def _run(settings: Settings, cluster: Cluster, cards: Cards) -> bool:
     """Until SIGTERM or Ctrl-C; True when it was Ctrl-C."""
     from agents.gateway.framing import Length  # noqa: PLC0415
     from agents.gateway.gateway import Rules  # noqa: PLC0415
@@ -56,7 +60,7 @@ async def _run(settings: Settings, bootstrap: str, cards: Cards) -> bool:
 
     registry = CollectorRegistry()
     service = GatewayService(
-        bootstrap=bootstrap,
+        cluster=cluster,
         tokenizer=cards,
         registry=registry,
         link=Link(

@@ -55,7 +55,13 @@ def reconcile(
     """
     settings, run = environment.connected(environment.settings())
     reporter = Reporter()
-    result = accounting.reconcile(settings, run.kafka, run.postgres_dsn, patience=patience, on_progress=reporter.say)
+    result = accounting.reconcile(
+        settings,
+        settings.cluster(run.kafka),
+        settings.ledger_dsn(run.postgres_dsn),
+        patience=patience,
+        on_progress=reporter.say,
+    )
     if as_json:
         print_json(asdict(result))
     else:

@@ -242,12 +242,12 @@ class Options:
     def target(self) -> Target:
         """The running engine; raises NoRunError."""
         settings = environment.settings()
-        bootstrap = environment.kafka_address(settings)
+        cluster = environment.cluster(settings)
         pid = self.worker_pid
         if pid is None:
             with suppress(NoRunError):
                 pid = recorded_pid("worker", current_run(settings).folder)
-        return Target(bootstrap, settings.app_id, pid)
+        return Target(cluster, settings.app_id, pid)
 
 
 class Trials:

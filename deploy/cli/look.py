@@ -22,6 +22,7 @@ from loadtest import clients
 from models.account import Account
 from models.money import display
 from tables.rows import UnreadableRow
+from topics.cluster import Cluster
 
 _LAST = 10
 
@@ -43,13 +44,13 @@ def tail(
 
     Starts with new records; with --no-follow, prints the last ones (10, or --limit) and ends.
     """
-    bootstrap = environment.kafka_address(environment.settings())
+    cluster = environment.cluster(environment.settings())
     if follow:
-        records = _following(bootstrap, topic, from_beginning)
+        records = _following(cluster, topic, from_beginning)
     elif from_beginning:
-        records = reading.committed(bootstrap, topic)
+        records = reading.committed(cluster, topic)
     else:
-        records = iter(_last(bootstrap, topic, limit or _LAST))
+        records = iter(_last(cluster, topic, limit or _LAST))
     for count, message in enumerate(records, start=1):
         _print_record(message, as_json)
         if count == limit:
@@ -64,9 +65,9 @@ def account(
     base = environment.settings()
     if not account_id:
         raise UserError("an account id is not empty")
-    bootstrap = environment.kafka_address(base)
+    cluster = environment.cluster(base)
     try:
-        row = reading.account_row(bootstrap, base, account_id)
+        row = reading.account_row(cluster, base, account_id)
     except UnreadableRow as error:
         raise UserError(f"the row of account {account_id} cannot be read: {error}") from error
     if row is None:
@@ -78,10 +79,10 @@ def account(
         _show(row, now_ms)
 
 
-def _following(bootstrap: str, topic: str, from_beginning: bool) -> Iterator[Message]:
-    client = clients.low_latency_reader(bootstrap)
+def _following(cluster: Cluster, topic: str, from_beginning: bool) -> Iterator[Message]:
+    client = clients.low_latency_reader(cluster)
     try:
-        partitions = clients.partitions_of(client, topic, bootstrap)
+        partitions = clients.partitions_of(client, topic, cluster)
         beginning = clients.from_beginning(partitions)
         offsets = beginning if from_beginning else clients.end_offsets(client, topic, partitions)
         clients.assign_from(client, topic, offsets)
@@ -93,17 +94,17 @@ def _following(bootstrap: str, topic: str, from_beginning: bool) -> Iterator[Mes
         client.close()
 
 
-def _last(bootstrap: str, topic: str, wanted: int) -> list[Message]:
+def _last(cluster: Cluster, topic: str, wanted: int) -> list[Message]:
     """The newest records by time. Transaction markers take offsets too, so look further back than asked."""
-    client = clients.reader(bootstrap)
+    client = clients.reader(cluster)
     try:
-        partitions = clients.partitions_of(client, topic, bootstrap)
+        partitions = clients.partitions_of(client, topic, cluster)
         ends = clients.end_offsets(client, topic, partitions)
         firsts = clients.first_offsets(client, topic, partitions)
     finally:
         client.close()
     starts = {partition: max(firsts[partition], end - 4 * wanted - 100) for partition, end in ends.items()}
-    found = list(reading.committed(bootstrap, topic, starts))
+    found = list(reading.committed(cluster, topic, starts))
     return sorted(found, key=lambda message: message.timestamp()[1])[-wanted:]
 
 

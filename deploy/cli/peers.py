@@ -40,10 +40,13 @@ def peers(  # noqa: PLR0913  (one parameter an option)
     Each peer is one process and has topics of its own. One that cannot be set up is left out, and the table says why.
     """
     settings = environment.settings()
+    cluster = environment.cluster(settings)
+    if cluster.protocol != "PLAINTEXT":
+        raise UserError(f"peers speak PLAINTEXT only, OTB_KAFKA_SECURITY_PROTOCOL is {cluster.protocol}")
     reporter = Reporter()
     try:
         options = Options(
-            environment.kafka_address(settings), settings.home.expanduser(), whole_numbers(rates), seconds,
+            cluster.bootstrap, settings.home.expanduser(), whole_numbers(rates), seconds,
             capacity_seconds=capacity_seconds, settle=settle, rounds=rounds, accounts=accounts,
             peers=tuple(filter(None, only.split(","))), fetch_jars=_fetch_jars,
             command=shlex.join(["otb", *sys.argv[1:]]),

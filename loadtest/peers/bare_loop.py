@@ -39,7 +39,7 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
         self._stage = stage
         self._accounts: dict[int, Accounts] = {}
         self._lock = asyncio.Lock()
-        self._transactions = Transactions(stage.bootstrap, stage.app_id, stage.app_id, timeout_ms=10_000)
+        self._transactions = Transactions(stage.cluster, stage.app_id, stage.app_id, timeout_ms=10_000)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=stage.bootstrap,
             group_id=stage.app_id,

@@ -93,7 +93,7 @@ class _Sender:
     """Keeps about a second of work waiting for the peer."""
 
     def __init__(self, stage: Stage, flood: Flood, process: PeerProcess) -> None:
-        self._producer = clients.producer(stage.bootstrap)
+        self._producer = clients.producer(stage.cluster)
         self._topic = stage.requests
         self._records = endless(flood.name, flood.prepared)
         self._process = process
@@ -160,7 +160,7 @@ class _Output:
 
     def __init__(self, stage: Stage) -> None:
         self._topic, self._partitions = stage.decisions, stage.partitions
-        self._reader = clients.reader(stage.bootstrap, **{"isolation.level": "read_uncommitted"})
+        self._reader = clients.reader(stage.cluster, **{"isolation.level": "read_uncommitted"})
         self._first = self._end()
         self._seen: list[tuple[float, int]] = []
         self.appended = 0

@@ -29,6 +29,7 @@ from loadtest.peers.stage import Stage
 from loadtest.peers.stopwatch import Timed, time_decisions
 from loadtest.peers.traffic import Prepared, greetings, requests
 from loadtest.schedule import Schedule
+from topics.cluster import Cluster
 
 READY_S: Final = 90.0
 ALL_DECIDED_S: Final = 30.0
@@ -88,7 +89,7 @@ def compare(options: Options, on_progress: OnProgress) -> PeersReport:
     Raises UnknownPeer, or Unreachable when the broker does not answer. What goes wrong with one peer is in its row.
     """
     peers = chosen(options.peers)
-    clients.require(options.bootstrap)
+    clients.require(Cluster(options.bootstrap))
     began = datetime.now(UTC).isoformat(timespec="seconds")
     results = {peer.name: _blank(peer) for peer in peers}
     launches = _set_up(peers, results, Toolbox(options.home / "cache", options.fetch_jars, on_progress))
@@ -149,7 +150,7 @@ class _Part:
     def __init__(self, stage: Stage, process: PeerProcess, load: _Load, options: Options, played: Round) -> None:
         self._stage, self._process, self._load = stage, process, load
         self._options, self._played = options, played
-        self._counter = DecidedCounter(stage.bootstrap, stage.decisions, stage.partitions)
+        self._counter = DecidedCounter(stage.cluster, stage.decisions, stage.partitions)
         self._sent = 0
 
     def play(self) -> None:
@@ -167,7 +168,7 @@ class _Part:
 
     def _greet(self) -> float:
         began = time.monotonic()
-        producer = clients.producer(self._stage.bootstrap)
+        producer = clients.producer(self._stage.cluster)
         for partition, key, value, _request_id in self._load.greetings:
             producer.produce(self._stage.requests, value, key, partition)
         producer.flush(READY_S)

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, Message
 from loadtest import clients
 from loadtest.peers.errors import PeerFailed
 from loadtest.peers.process import PeerProcess
+from topics.cluster import Cluster
 
 _BATCH: Final = 2000
 _WAIT_S: Final = 0.05
@@ -20,8 +21,8 @@ _WAIT_S: Final = 0.05
 class DecidedCounter:
     """Counts committed decisions from the first one on, by the millisecond in which the broker appended them."""
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
-        self._consumer = clients.reader(bootstrap)
+    def __init__(self, cluster: Cluster, topic: str, partitions: int) -> None:
+        self._consumer = clients.reader(cluster)
         clients.assign_from(self._consumer, topic, clients.from_beginning(partitions))
         self.appended: Counter[int] = Counter()  # Unix time in milliseconds -> decisions
         self.count = 0
@@ -49,9 +50,9 @@ class DecidedCounter:
         self._consumer.close()
 
 
-def whole_topic(bootstrap: str, topic: str, partitions: int, seconds: float) -> Iterator[Message]:
+def whole_topic(cluster: Cluster, topic: str, partitions: int, seconds: float) -> Iterator[Message]:
     """Every committed record of a topic, each partition in order; raises PeerFailed if that takes over `seconds`."""
-    consumer = clients.reader(bootstrap, **{"enable.partition.eof": True})
+    consumer = clients.reader(cluster, **{"enable.partition.eof": True})
     try:
         clients.assign_from(consumer, topic, clients.from_beginning(partitions))
         deadline = time.monotonic() + seconds

@@ -98,10 +98,10 @@ def build(stage: Stage) -> faust.App:
     settings = Settings(
         kafka=stage.bootstrap, app_id=stage.app_id, worker=WORKER, home=stage.folder, partitions=stage.partitions
     )
-    app = wiring._faust_app(settings, "peers")
+    app = wiring._faust_app(settings, stage.cluster, "peers")
     table = accounts.declare(app, stage.partitions)
     transactions = Transactions(
-        stage.bootstrap, f"{stage.app_id}-{WORKER}", stage.app_id, settings.transaction_timeout_ms
+        stage.cluster, f"{stage.app_id}-{WORKER}", stage.app_id, settings.transaction_timeout_ms
     )
     engine = cast(Engine, MinimalEngine(table.row, stage.decisions))
     decider = MinimalDecider(engine, transactions, stage.changelog, table.write, WorkerMetrics())

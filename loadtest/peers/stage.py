@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from topics.cluster import Cluster
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -31,6 +33,11 @@ class Stage:
     def arguments(self) -> list[str]:
         """The command line that `from_arguments` reads."""
         return [self.bootstrap, self.app_id, self.requests, self.decisions, str(self.partitions), str(self.folder)]
+
+    @property
+    def cluster(self) -> Cluster:
+        """The peers speak to a broker of their own, without TLS."""
+        return Cluster(self.bootstrap)
 
     @property
     def changelog(self) -> str:

@@ -80,7 +80,7 @@ class _Sender:
         watch: _PeerWatch,
         process: PeerProcess,
     ) -> None:
-        self._producer = clients.producer(stage.bootstrap)
+        self._producer = clients.producer(stage.cluster)
         self._topic = stage.requests
         self._schedule = schedule
         self._prepared = prepared
@@ -122,7 +122,7 @@ class _PeerWatch(Watch):
     """Times the decisions of a peer."""
 
     def __init__(self, stage: Stage, schedule: Schedule) -> None:
-        super().__init__(stage.bootstrap, stage.decisions, _SETTLE_S, "peer-watch")
+        super().__init__(stage.cluster, stage.decisions, _SETTLE_S, "peer-watch")
         self._schedule = schedule
         self.latencies = Latencies()
 

@@ -59,8 +59,8 @@ def conduct(target: Target, test: LoadTest, view: View) -> LoadReport:
 
     Raises NotIdle, Unreachable, NoSuchTopic, TooFewAccounts, NotOpened when no engine answers, or what the crew raises.
     """
-    clients.require(target.bootstrap)
-    with closing(LagReader(target.bootstrap, target.group)) as lag:
+    clients.require(target.cluster)
+    with closing(LagReader(target.cluster, target.group)) as lag:
         return _play(target, test, view, lag)
 
 
@@ -69,9 +69,9 @@ def _play(target: Target, test: LoadTest, view: View, lag: LagReader) -> LoadRep
         view.say("waiting until the engine has caught up with what came before")
     wait_until_idle(lag, IDLE_PATIENCE_SECONDS)
     profile, began = test.profile, datetime.now(UTC)
-    with Crew(jobs(target.bootstrap, test, fresh_run(), time.time_ns() // 1_000_000), view.count) as crew:
+    with Crew(jobs(target.cluster, test, fresh_run(), time.time_ns() // 1_000_000), view.count) as crew:
         crew.wait_ready()
-        gauges = Gauges(target.bootstrap, lag, target.worker_pid, crew.pids, profile.interval)
+        gauges = Gauges(target.cluster, lag, target.worker_pid, crew.pids, profile.interval)
         with gauges:
             start_ns = crew.start()
             finished = crew.finish(lambda: view.show(_moment(profile, start_ns, crew, gauges)))

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from loadtest import clients
 from loadtest.usage import Probe, Usage
+from topics.cluster import Cluster
 from topics.declarations import ACCOUNT_EVENTS, AUTHORIZATIONS, CLEARINGS, CLOCK, DEAD_LETTERS, PAYMENTS
 
 _LOADED: Final = (AUTHORIZATIONS, CLEARINGS, PAYMENTS, ACCOUNT_EVENTS)
@@ -33,11 +34,11 @@ class NotIdle(Exception):
 class LagReader:
     """How many records of its input the consumer group of the workers has not committed yet."""
 
-    def __init__(self, bootstrap: str, group: str) -> None:
+    def __init__(self, cluster: Cluster, group: str) -> None:
         # A consumer that never joins: it only asks. It is closed by hand: with an AdminClient here, which has no close,
         # the process crashed in two of four runs of the tests (confluent-kafka 2.16.1).
-        self._client = clients.reader(bootstrap, **{"group.id": group, "isolation.level": "read_uncommitted"})
-        there = clients.reach(self._client, bootstrap)
+        self._client = clients.reader(cluster, **{"group.id": group, "isolation.level": "read_uncommitted"})
+        there = clients.reach(self._client, cluster)
         inputs = (*_LOADED, CLOCK)
         everything = {topic.name: range(there.get(topic.name, 0)) for topic in inputs}
         self._inputs = [TopicPartition(name, number) for name, numbers in everything.items() for number in numbers]
@@ -101,7 +102,7 @@ class Gauges:
     """Context manager: a thread that takes a reading every `seconds` from the beginning of the block to its end."""
 
     def __init__(
-        self, bootstrap: str, lag: LagReader, worker_pid: int | None, generator_pids: Sequence[int], seconds: float
+        self, cluster: Cluster, lag: LagReader, worker_pid: int | None, generator_pids: Sequence[int], seconds: float
     ) -> None:
         self._lag = lag
         self._worker = Probe(worker_pid)
@@ -109,9 +110,9 @@ class Gauges:
         self._seconds = seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._read_until_stopped, name="gauges", daemon=True)
-        self._letters = clients.reader(bootstrap)
+        self._letters = clients.reader(cluster)
         topic = DEAD_LETTERS.name
-        partitions = clients.partitions_of(self._letters, topic, bootstrap)
+        partitions = clients.partitions_of(self._letters, topic, cluster)
         clients.assign_from(self._letters, topic, clients.end_offsets(self._letters, topic, partitions))
         self.readings: list[Reading] = []
         self.dead_letters: Counter[str] = Counter()  # by reason, whoever sent the record

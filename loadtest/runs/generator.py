@@ -21,6 +21,7 @@ from loadtest.runs.profile import Profile, Share
 from loadtest.runs.series import Counts, PackedLatencies, Series
 from loadtest.simulation import TooFewAccounts, partitions_at, prepare
 from loadtest.spool import Spool
+from topics.cluster import Cluster
 
 _GLIMPSE_SECONDS: Final = 0.5
 _OPENING_PATIENCE_SECONDS: Final = 30.0
@@ -31,7 +32,7 @@ _FORESEEN: Final = (NoSuchTopic, NotOpened, TooFewAccounts, Unreachable)
 class Job:
     """What one generator does."""
 
-    bootstrap: str
+    cluster: Cluster
     profile: Profile
     number: int  # from 0
     generators: int
@@ -143,7 +144,7 @@ def _generate(job: Job, pipe: _Pipe) -> Finished:
         _prepare(job, spool, pipe)
         series = Series(job.share)
         run = Run(
-            bootstrap=job.bootstrap,
+            cluster=job.cluster,
             schedule=job.share,
             accounts=job.accounts,
             drain_seconds=job.drain_seconds,
@@ -171,12 +172,12 @@ def _generate(job: Job, pipe: _Pipe) -> Finished:
 
 def _prepare(job: Job, spool: Spool, pipe: _Pipe) -> None:
     """Fill the spool and open the accounts."""
-    partitions = partitions_at(job.bootstrap)
+    partitions = partitions_at(job.cluster)
     traffic = prepare(
         job, job.run_id, partitions, job.now_ms, spool, lambda what, done, total: pipe.tell(Progress(what, done, total))
     )
     open_accounts(
-        job.bootstrap,
+        job.cluster,
         traffic.openings(),
         patience=_OPENING_PATIENCE_SECONDS,
         on_progress=lambda opened: pipe.tell(Progress("accounts opened", opened, job.accounts)),

@@ -8,6 +8,7 @@ from typing import Final
 from loadtest.openloop import MAX_OUTSTANDING
 from loadtest.runs.generator import Job
 from loadtest.runs.profile import BadProfile, Profile
+from topics.cluster import Cluster
 
 _SEED_STEP: Final = 1_000_003
 """Between the seeds of two generators: neighbouring seeds of two runs do not share traffic."""
@@ -36,16 +37,16 @@ class LoadTest:
 class Target:
     """Where the engine is."""
 
-    bootstrap: str
+    cluster: Cluster
     group: str  # consumer group of the workers
     worker_pid: int | None = None
 
 
-def jobs(bootstrap: str, test: LoadTest, run_id: str, now_ms: int) -> list[Job]:
+def jobs(cluster: Cluster, test: LoadTest, run_id: str, now_ms: int) -> list[Job]:
     """What each generator does: accounts, requests and room are shared out evenly."""
     return [
         Job(
-            bootstrap=bootstrap,
+            cluster=cluster,
             profile=test.profile,
             number=number,
             generators=test.processes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -41,6 +42,7 @@ _STALE_SESSION: Final = (
     asyncpg.OutdatedSchemaCacheError,
     asyncpg.InternalClientError,
 )
+_REFUSALS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, ssl.SSLCertVerificationError)
 _DATABASE_DROPPED: Final = "57P04"
 
 
@@ -48,6 +50,8 @@ def is_transient(error: BaseException) -> bool:
     """Can the same work succeed later: lost sockets, restarts, deadlocks, serialisation failures, stale plans?"""
     if isinstance(error, _STALE_SESSION):
         return True
+    if isinstance(error, ssl.SSLCertVerificationError):  # an OSError, but no later try brings another certificate
+        return False
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state != _DATABASE_DROPPED and (state[:2] in _TRANSIENT_CLASSES or state in _TRANSIENT_STATES)
@@ -118,7 +122,7 @@ class Database:
     async def _give_up_or_drop(self, error: Exception, too_late: bool) -> None:
         """Returns when the work should be tried again, on a new session."""
         if not is_transient(error):
-            if isinstance(error, LedgerError) or not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+            if isinstance(error, LedgerError) or not isinstance(error, _REFUSALS):
                 raise error
             raise LedgerRefused(f"PostgreSQL at {place(self._dsn)}: {error}") from error
         detail = " ".join(str(error).split()) or type(error).__name__  # PostgreSQL's hints are lines of their own

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from types import MappingProxyType
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -37,15 +38,18 @@ class LedgerSink:
         dsn: str,
         group_id: str,
         registry: CollectorRegistry,
+        security: Mapping[str, Any] = MappingProxyType({}),
         max_batch: int = 5000,
         topic: str = "journal-entries",
         dead_letter_topic: str = "dead-letters",
         start_patience_s: float = 30.0,
         patience_s: float = 300.0,
     ) -> None:
-        """`max_batch`: most records in one PostgreSQL transaction. `start_patience_s`: how long each server may take to
-        appear at the start; `patience_s`: how long one may be away later."""
+        """`security`: aiokafka's arguments for TLS and passwords. `max_batch`: most records in one PostgreSQL
+        transaction. `start_patience_s`: how long each server may take to appear; `patience_s`: how long one
+        may be away later."""
         self._bootstrap = bootstrap
+        self._connect = {"bootstrap_servers": bootstrap, **security}
         self._dsn = dsn
         self._group_id = group_id
         self._max_batch = max_batch
@@ -136,7 +140,7 @@ class LedgerSink:
 
     def _consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._connect,
             group_id=self._group_id,
             isolation_level="read_committed",
             enable_auto_commit=False,
@@ -147,9 +151,7 @@ class LedgerSink:
         )
 
     def _producer(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, max_request_size=1_048_576
-        )
+        return AIOKafkaProducer(**self._connect, acks="all", enable_idempotence=True, max_request_size=1_048_576)
 
     async def _started(self, create: Callable[[], Any], stack: AsyncExitStack) -> Any:
         """A started Kafka client that stops with the stack; raises Unavailable."""

@@ -14,6 +14,7 @@ import orjson
 from confluent_kafka import Producer
 
 from loadtest import clients
+from topics.cluster import Cluster
 from topics.declarations import ACCOUNT_EVENTS, ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS
 
 
@@ -22,8 +23,8 @@ class Echo:
 
     def __init__(self, kafka: str, per_second: float, skip: int) -> None:
         self._producer = Producer({"bootstrap.servers": kafka, "linger.ms": 0, "acks": "1"})
-        self._consumer = clients.low_latency_reader(kafka)
-        partitions = clients.partitions_of(self._consumer, AUTHORIZATIONS.name, kafka)
+        self._consumer = clients.low_latency_reader(Cluster(kafka))
+        partitions = clients.partitions_of(self._consumer, AUTHORIZATIONS.name, Cluster(kafka))
         ends = [
             position
             for topic in (AUTHORIZATIONS.name, ACCOUNT_EVENTS.name)

@@ -22,6 +22,7 @@ from loadtest.runs.gauges import LagReader
 from tests.support.traffic import read
 from tests.support.workers import WorkerProcess, worker
 from topics.admin import ensure_topics
+from topics.cluster import Cluster
 
 PARTITIONS = 4
 
@@ -83,7 +84,7 @@ def test_two_generators_and_a_real_worker_account_for_every_request(
     generators = Counter(each["account_id"].split("-g")[1][:3] for each in decided)
     assert set(generators) == {"000", "001"}
     assert min(generators.values()) >= 95, "each sent half of 190 requests, and increments"
-    with closing(LagReader(at_broker, "opentobuy")) as lag:
+    with closing(LagReader(Cluster(at_broker), "opentobuy")) as lag:
         assert lag.read() == 0
     assert "p99.99" in result.stdout
     assert "Load test: step, 30/s, 50/s" in page.read_text(encoding="utf-8")
@@ -107,7 +108,7 @@ def test_a_search_proves_its_answer(engine: WorkerProcess, tmp_path: Path) -> No
 
 
 def test_h3_an_engine_that_falls_behind_is_no_pass(at_broker: str, tmp_path: Path) -> None:
-    asyncio.run(ensure_topics(at_broker, "opentobuy", PARTITIONS, 1))
+    asyncio.run(ensure_topics(Cluster(at_broker), "opentobuy", PARTITIONS, 1))
     path = tmp_path / "report.json"
     command = [sys.executable, "-m", "tests.integration.echo_engine", at_broker, "100"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as echo:

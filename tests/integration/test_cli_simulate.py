@@ -26,6 +26,7 @@ from loadtest.spool import Spool, grouped
 from loadtest.traffic import Traffic
 from tests.integration.echo_engine import is_skipped
 from topics.admin import ensure_topics
+from topics.cluster import Cluster
 
 PARTITIONS = 3
 
@@ -40,7 +41,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory, kafka_jars: list[Path]) -> 
         server.start()
         try:
             server.wait_ready()
-            asyncio.run(ensure_topics(server.bootstrap, "opentobuy", PARTITIONS, 1))
+            asyncio.run(ensure_topics(Cluster(server.bootstrap), "opentobuy", PARTITIONS, 1))
             yield server.bootstrap
         finally:
             server.stop()
@@ -76,7 +77,7 @@ def loaded(broker: str, schedule: Schedule, **limits: Any) -> LoadResult:
     spool = Spool()
     try:
         spool.extend(islice(grouped(Traffic(1, 20, "direct").stream(), PARTITIONS), schedule.total))
-        return run(Run(broker, schedule, accounts=20, **limits), spool, lambda _what, _done, _total: None)
+        return run(Run(Cluster(broker), schedule, accounts=20, **limits), spool, lambda _what, _done, _total: None)
     finally:
         spool.close()
 
@@ -143,7 +144,7 @@ def test_h3_nobody_answers_memory_stays_bounded_and_the_rest_is_unsent(broker: s
 def test_opening_accounts_without_an_engine_says_so(broker: str) -> None:
     openings = Traffic(1, 5, "silent").openings()
     with pytest.raises(NotOpened, match="0 accounts opened, then no answer for 1 s: is a worker running"):
-        open_accounts(broker, openings, patience=1, on_progress=lambda _opened: None)
+        open_accounts(Cluster(broker), openings, patience=1, on_progress=lambda _opened: None)
 
 
 def test_more_requests_than_accounts_can_make_is_one_line() -> None:

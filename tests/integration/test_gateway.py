@@ -29,6 +29,7 @@ from tests.support.story import just_now
 from tests.support.traffic import producer, read, send, wait_for
 from tests.support.workers import WorkerProcess, worker
 from topics.admin import ensure_topics
+from topics.cluster import Cluster
 from topics.iso8583 import Origin, encode_request
 from topics.iso8583.packager import Elements, pack, unpack
 
@@ -309,7 +310,7 @@ def test_what_a_frozen_worker_decides_too_late_leaves_no_hold(own_broker: Broker
 def test_kafka_goes_away_and_comes_back(own_broker: Broker, tmp_path: Path) -> None:
     """No worker is there at all, so everything is answered with 91; what got out is taken back in every case."""
     kafka = own_broker.bootstrap
-    asyncio.run(ensure_topics(kafka, "opentobuy", 4, 1))
+    asyncio.run(ensure_topics(Cluster(kafka), "opentobuy", 4, 1))
     with gateway(kafka, tmp_path, deadline_ms=500) as (process, port):
         link = Client(port)
         assert code(link.ask(of("ref-before", 100))) == ("0110", "91")
@@ -334,7 +335,7 @@ def test_kafka_goes_away_and_comes_back(own_broker: Broker, tmp_path: Path) -> N
 
 def test_a_gateway_that_is_told_to_stop_answers_what_is_in_flight(own_broker: Broker, tmp_path: Path) -> None:
     kafka = own_broker.bootstrap
-    asyncio.run(ensure_topics(kafka, "opentobuy", 4, 1))
+    asyncio.run(ensure_topics(Cluster(kafka), "opentobuy", 4, 1))
     with gateway(kafka, tmp_path, deadline_ms=3000) as (process, port):
         one, two = Client(port), Client(port)
         one.say(of("ref-1", 100))
@@ -351,7 +352,7 @@ def test_a_gateway_that_is_told_to_stop_answers_what_is_in_flight(own_broker: Br
 
 
 def test_a_gateway_with_a_taken_port_says_so_in_one_line(own_broker: Broker, tmp_path: Path) -> None:
-    asyncio.run(ensure_topics(own_broker.bootstrap, "opentobuy", 4, 1))
+    asyncio.run(ensure_topics(Cluster(own_broker.bootstrap), "opentobuy", 4, 1))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refusal = pytest.raises(AssertionError, match=rf"ended with 1:[^|]*otb: cannot listen on 127.0.0.1:{port}: ")

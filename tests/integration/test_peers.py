@@ -22,6 +22,7 @@ from loadtest.peers.process import running
 from loadtest.peers.scene import staged
 from loadtest.peers.stage import Stage
 from loadtest.peers.traffic import Prepared, requests
+from topics.cluster import Cluster
 
 PARTITIONS = 2
 PATIENCE_S = 60
@@ -67,9 +68,9 @@ def test_kafka_streams_is_compiled_and_decides_alike(kafka: str) -> None:
 
 
 def _topics(kafka: str) -> list[str]:
-    client = clients.reader(kafka)
+    client = clients.reader(Cluster(kafka))
     try:
-        return list(clients.reach(client, kafka))
+        return list(clients.reach(client, Cluster(kafka)))
     finally:
         client.close()
 
@@ -103,7 +104,7 @@ def _on_an_empty_folder(launch: Launch, stage: Stage, folder: Path) -> list[str]
 
 
 def _send(stage: Stage, records: list[Prepared]) -> None:
-    producer = clients.producer(stage.bootstrap)
+    producer = clients.producer(stage.cluster)
     for partition, key, value, _request_id in records:
         producer.produce(stage.requests, value, key, partition)
     assert producer.flush(PATIENCE_S) == 0
@@ -130,7 +131,7 @@ def _without_changelog(peer: Peer) -> Peer:
 
 
 def _decide(stage: Stage, decisions: list[job.Decision]) -> None:
-    producer = clients.producer(stage.bootstrap)
+    producer = clients.producer(stage.cluster)
     for decision in decisions:
         producer.produce(stage.decisions, msgspec.json.encode(decision), decision.account_id.encode(), 0)
     assert producer.flush(PATIENCE_S) == 0

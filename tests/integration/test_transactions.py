@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.producer.transaction_manager import TransactionManager
 
+from topics.cluster import Cluster
 from topics.transport import fencing
 from topics.transport.fencing import MemberFenced, Membership, membership, require_stable_offsets
 from topics.transport.transaction import Transactions
@@ -51,7 +52,7 @@ class Stage:
 
     @asynccontextmanager
     async def transactions(self, name: str = "producer") -> AsyncIterator[Transactions]:
-        transactions = Transactions(self.bootstrap, f"{self.group}-{name}", self.group, timeout_ms=10_000)
+        transactions = Transactions(Cluster(self.bootstrap), f"{self.group}-{name}", self.group, timeout_ms=10_000)
         await transactions.start()
         try:
             yield transactions

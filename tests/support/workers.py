@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,28 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.signal(signal.SIGKILL)
             self.process.wait(10)
+
+
+@contextmanager
+def otb(command: str, folder: Path, settings: Mapping[str, str]) -> Iterator[WorkerProcess]:
+    """`otb COMMAND` with these variables and no other of ours, once it is ready; gone when the block ends."""
+    log = folder / f"{command}-{time.monotonic_ns()}.log"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OTB_")}
+    environment |= {**settings, "PYTHONUNBUFFERED": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.cli", command],
+            stdout=output,
+            stderr=output,
+            env=environment,
+            cwd=Path(__file__).parents[2],
+        )
+    started = WorkerProcess(process, log)
+    try:
+        started.wait_ready()
+        yield started
+    finally:
+        started.end()
 
 
 @contextmanager

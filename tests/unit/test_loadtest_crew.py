@@ -12,13 +12,14 @@ from loadtest.clients import Unreachable
 from loadtest.runs import profile as profiles
 from loadtest.runs.crew import Crew, GeneratorDied
 from loadtest.runs.plan import LoadTest, jobs
+from topics.cluster import Cluster
 
 NOBODY = "127.0.0.1:9"
 
 
 def crew(processes: int) -> Crew:
     test = LoadTest(profiles.steady(20, 1, 0), accounts=10, processes=processes)
-    return Crew(jobs(NOBODY, test, "s1", 1_800_000_000_000), lambda _what, _done, _total: None)
+    return Crew(jobs(Cluster(NOBODY), test, "s1", 1_800_000_000_000), lambda _what, _done, _total: None)
 
 
 def test_an_error_of_a_generator_is_raised_here_as_it_was_there() -> None:

@@ -16,6 +16,7 @@ from loadtest.runs.profile import BadProfile
 from loadtest.runs.report import LoadReport, UnreadableReport
 from loadtest.schedule import SECOND_NS
 from tests.support.loadruns import MS, Service, after_ms, played
+from topics.cluster import Cluster
 
 
 def limited(per_second: int) -> Service:
@@ -143,7 +144,7 @@ def test_a_report_of_another_version_is_refused(report: LoadReport, tmp_path: Pa
 
 def test_generators_share_everything_and_their_names_never_begin_with_another_ones() -> None:
     test = LoadTest(profiles.steady(1000, 10, 1), accounts=103, seed=5, processes=12)
-    shared = jobs("127.0.0.1:9", test, "s1", 1_800_000_000_000)
+    shared = jobs(Cluster("127.0.0.1:9"), test, "s1", 1_800_000_000_000)
     assert sum(job.accounts for job in shared) == 103
     assert max(job.accounts for job in shared) - min(job.accounts for job in shared) == 1
     assert sum(job.total for job in shared) == 11_000

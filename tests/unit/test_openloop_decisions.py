@@ -10,12 +10,13 @@ import pytest
 
 from loadtest.decisions import DecisionWatch
 from loadtest.schedule import SECOND_NS, Schedule
+from topics.cluster import Cluster
 
 
 @pytest.fixture
 def watch() -> Iterator[DecisionWatch]:
     """Never begun, so nothing is connected: records are handed in."""
-    watch = DecisionWatch("127.0.0.1:9", Schedule(rate=10, requests=10))
+    watch = DecisionWatch(Cluster("127.0.0.1:9"), Schedule(rate=10, requests=10))
     yield watch
     watch.end()
 

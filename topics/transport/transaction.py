@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 
 from aiokafka import TopicPartition
 
+from topics.cluster import Cluster
 from topics.declarations import MAX_BATCH_BYTES
 from topics.transport.fencing import FencedProducer, MemberFenced, Membership
 
@@ -26,9 +27,9 @@ Record = tuple[bytes | None, bytes]
 class Transactions:
     """The worker's transactional producer. Not safe for two tasks at once: the worker has one slice in work."""
 
-    def __init__(self, bootstrap: str, transactional_id: str, group_id: str, timeout_ms: int) -> None:
+    def __init__(self, cluster: Cluster, transactional_id: str, group_id: str, timeout_ms: int) -> None:
         self._settings = {
-            "bootstrap_servers": bootstrap,
+            **cluster.aiokafka(),
             "transactional_id": transactional_id,
             "transaction_timeout_ms": timeout_ms,
             "linger_ms": 0,
