@@ -24,6 +24,7 @@ from tests.support.traffic import Load, bodies, producer, read, send, wait_for
 from tests.support.workers import worker
 from topics import codec
 from topics.admin import changelog, ensure_topics
+from topics.cluster import Cluster
 from topics.keys import partition_for
 
 
@@ -144,7 +145,7 @@ def _refused(kafka: str, partition: int) -> int:
 def test_f7_a_changelog_with_compacted_gaps_is_restored(tmp_path: Path, kafka_jars: list[Path]) -> None:
     with small_segments(tmp_path / "kafka", kafka_jars) as kafka:
         told = story(2000, seed=14)
-        asyncio.run(ensure_topics(kafka, "opentobuy", 4, 1))
+        asyncio.run(ensure_topics(Cluster(kafka), "opentobuy", 4, 1))
         _compact_at_once(kafka, changelog("opentobuy").name)
         with worker(kafka, tmp_path / "a") as first:
             first.wait_ready()

@@ -19,6 +19,7 @@ from tests.support.story import ACCOUNTS, just_now, story
 from tests.support.traffic import PARTITIONS
 from tests.support.workers import worker
 from topics.admin import changelog, ensure_topics
+from topics.cluster import Cluster
 from topics.keys import partition_for
 
 APP_ID: Final = "opentobuy"
@@ -46,7 +47,7 @@ class Restore:
 
 def restore(kafka: str, folder: Path, count: int) -> Restore:
     """Once, on an empty broker; raises AssertionError unless every row has arrived."""
-    asyncio.run(ensure_topics(kafka, APP_ID, PARTITIONS, 1))
+    asyncio.run(ensure_topics(Cluster(kafka), APP_ID, PARTITIONS, 1))
     start_s = _ready_after(kafka, folder / "without")
     size = fill(kafka, count)
     seconds = _ready_after(kafka, folder / "with")
