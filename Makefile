@@ -9,7 +9,7 @@ INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast bench chaos lint format lock docs clean
+.PHONY: help setup demo test test-fast bench chaos fuzz lint format lock docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,11 +23,14 @@ test: .venv/dev.stamp ## run all tests on real servers (ARGS="-k name" to choose
 	$(BIN)/python -m pytest $(ARGS)
 
 test-fast: .venv/dev.stamp ## run the tests that need no server
-	$(BIN)/python -m pytest tests/unit tests/property tests/scenarios tests/simulation $(ARGS)
+	$(BIN)/python -m pytest tests/unit tests/property tests/scenarios tests/simulation tests/fuzz $(ARGS)
 
 chaos: .venv/dev.stamp ## hurt everything under load, on 1 broker and on 3, check it, write docs/reliability*.md (ARGS="--seed 7")
 	$(BIN)/python -m tests.chaos.campaign --minutes 7.5 --page docs/reliability.md $(ARGS)
 	$(BIN)/python -m tests.chaos.campaign --brokers 3 --minutes 3 --page docs/reliability-brokers.md $(ARGS)
+
+fuzz: .venv/dev.stamp .venv/fuzz.stamp ## try every decoder with more than a million inputs (ARGS="--inputs 70000")
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: .venv/dev.stamp ## time the pieces of a decision against the stored baseline (ARGS=--instructions counts as well)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
@@ -46,6 +49,7 @@ lock: .venv/dev.stamp ## pin requirements and Kafka's jars anew (ARGS=--upgrade:
 	$(COMPILE) $(ARGS) pyproject.toml -o requirements/runtime.txt
 	$(COMPILE) $(ARGS) pyproject.toml --extra dev --extra train -c requirements/runtime.txt -o requirements/dev.txt
 	echo uv | $(COMPILE) - -c requirements/dev.txt -o requirements/bootstrap.txt
+	echo 'atheris==3.0.*' | $(COMPILE) - -o requirements/fuzz.txt
 	$(BIN)/python -m deploy.embedded.lock_jars
 
 docs: .venv/dev.stamp ## write the generated tables of README.md and docs/messages.md anew
@@ -54,6 +58,10 @@ docs: .venv/dev.stamp ## write the generated tables of README.md and docs/messag
 clean: ## remove .venv, caches and build output
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/fuzz.stamp: .venv/dev.stamp requirements/fuzz.txt
+	@$(INSTALL) --require-hashes -r requirements/fuzz.txt
+	@touch $@
 
 .venv/bootstrap.stamp: requirements/bootstrap.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: install one, or say make PYTHON=/path/to/python3" >&2; exit 1; }

@@ -39,7 +39,7 @@ def decode(row: bytes) -> Account:
             return _decoder.decode(memoryview(row)[_DUE.stop :])
         if version == _FIRST:
             return _from_first(_decoder.decode(memoryview(row)[1:]))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableRow(str(error)) from error
     raise UnreadableRow(f"row version {row[:1].hex() or 'missing'} is none of {_FIRST} to {VERSION}")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 from multiprocessing import get_context
 from random import Random
 from subprocess import TimeoutExpired
@@ -38,6 +38,8 @@ OVERRUN: Final = 1.2
 """Faults that are still to come when the load has lasted as many times its length are left out."""
 SPARE_S: Final = 2 * PATIENCE_S
 """The last fault may take as long; there must be something to send meanwhile."""
+LONG_S: Final = 4.0
+"""The ledger may be away for as long without anyone having to decide something meanwhile."""
 POLL_S: Final = 0.05
 
 Say = Callable[[str, float], None]
@@ -163,6 +165,8 @@ class Campaign:
         """When it was over; raises AssertionError when it does not end."""
         if fault.proof == "decisions":
             return self._until(lambda: watch.decided_again(damage.since))
+        if damage.held_s > LONG_S and (watch.decided_again(damage.at) or inf) > damage.since:
+            raise AssertionError(f"decisions waited for the ledger, which was away for {damage.held_s:.1f} s")
         before = self._until(lambda: _number(ledger.posted(self._world.dsn)))
         return self._until(lambda: _now_if((ledger.posted(self._world.dsn) or 0) > before))
 
