@@ -27,11 +27,11 @@ def test_every_row_comes_back_from_the_changelog(own_broker: Broker, tmp_path: P
 
 
 def test_a_figure_over_what_is_allowed_fails_the_run() -> None:
-    good = page.Figures(1e-3, [Failover(0, 99.0, 2), Failover(1, ALLOWED_S, 2)], Restore(10, 740.0, 60.0, 5.0))
+    good = page.Figures(1e-3, [Failover(0, 99.0, 2), Failover(1, ALLOWED_S, 2)], Restore(10, 740.0, 60.0, 5.0, 9.0))
     assert good.passed
     assert "**all within what is allowed**" in page.markdown(good)
     slow = page.Figures(1e-3, [Failover(1, ALLOWED_S + 0.1, 2)], good.restore)
-    late = page.Figures(1e-3, [], Restore(10, 740.0, 60.1, 5.0))
+    late = page.Figures(1e-3, [], Restore(10, 740.0, 60.1, 5.0, 9.0))
     assert not slow.passed
     assert not late.passed
     assert "NOT all within what is allowed" in page.markdown(late)

@@ -26,11 +26,11 @@ class WorkerProcess:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_ready(self) -> None:
-        self.wait_for_line("ready")
+    def wait_ready(self, seconds: float = START_TIMEOUT_S) -> None:
+        self.wait_for_line("ready", seconds)
 
-    def wait_for_line(self, line: str) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+    def wait_for_line(self, line: str, seconds: float = START_TIMEOUT_S) -> None:
+        deadline = time.monotonic() + seconds
         while line not in [text.strip() for text in self.output().splitlines()]:
             if self.process.poll() is not None:
                 raise AssertionError(f"worker ended with {self.process.returncode}:\n{self.output()}")

@@ -208,9 +208,7 @@ class SliceConsumer(driver.Consumer):
         tables._changelogs[tp.topic].data.write(
             tp.partition, [(record.key, record.value) for record in fetched], fetched[-1].offset
         )
-        recovery = tables.recovery
-        offsets = recovery.active_offsets if tp in recovery.active_tps else recovery.standby_offsets
-        offsets[tp] = fetched[-1].offset
+        tables.recovery.restored(tp, fetched[-1].offset)
 
     def _in_thread(self, verb: str, tps: Iterable[TP]) -> None:
         consumer = self.thread._ensure_consumer()

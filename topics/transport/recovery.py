@@ -69,6 +69,14 @@ class MarkerAwareRecovery(Recovery):
     def _consumer(self) -> SliceConsumer:
         return cast(SliceConsumer, self.app.consumer)
 
+    def restored(self, tp: TP, offset: int) -> None:
+        """Changelog records up to `offset` are in the store. Faust is told when, or it warns of a silent changelog."""
+        active = tp in self.active_tps
+        (self.active_offsets if active else self.standby_offsets)[tp] = offset
+        now = monotonic()
+        (self._active_events_received_at if active else self._standby_events_received_at)[tp] = now
+        self._last_flush_at = now
+
     async def standby_lags(self) -> dict[TP, int]:
         """Records of the changelog that this worker, as a standby, has yet to read; by partition."""
         progress = await self._consumer.thread.call_thread(self._consumer.thread.progress, set(self.standby_tps))

@@ -54,7 +54,7 @@ def restore_line(found: Restore) -> str:
     return (
         f"cold restore of {found.rows:,} rows of {found.bytes_a_row:.0f} bytes: {found.seconds:.1f} s until ready, "
         f"{found.start_s:.1f} s of them a start without rows; {found.rows_a_second:,.0f} rows/s, "
-        f"{restore.ALLOWED_S:.0f} s allowed"
+        f"{found.processor_s:.1f} s of processor time for the rows; {restore.ALLOWED_S:.0f} s allowed"
     )
 
 
