@@ -345,9 +345,20 @@ def test_what_the_replies_leave_open_the_journal_decides() -> None:
     assert list(merged(([late], [early]), lambda: ["late"], none)) == [early, late]
 
 
-def _pair(name: str, transmitted_at: int, decided_at: int) -> Pair:
+def test_declined_requests_come_before_the_update_that_changes_the_open_to_buy_they_name() -> None:
+    """Forty at one time and three updates: 12,341 orders, of which one is right."""
+    late = _pair("late", 9, 9, open_to_buy=100)
+    declined = [_pair(f"ref-{number}", 6, 9, open_to_buy=100, outcome="declined") for number in range(40)]
+    updates = [_pair(f"pres-{left}", 5, 9, open_to_buy=left) for left in (90, 80, 70)]
+    causes = iter([*["pres-90"] * 40, "pres-80", "pres-70"])
+    choices: list[bool] = []
+    assert list(merged(([late, *updates], declined), lambda: [next(causes)], choices)) == [late, *declined, *updates]
+    assert choices == []
+
+
+def _pair(name: str, transmitted_at: int, decided_at: int, **reply: Any) -> Pair:
     message = SimpleNamespace(message_id=name, transmitted_at=transmitted_at)
-    return Pair("", Record(0, AT, b"", b""), message, SimpleNamespace(decided_at=decided_at), 0)
+    return Pair("", Record(0, AT, b"", b""), message, SimpleNamespace(decided_at=decided_at, **reply), 0)
 
 
 # -- what hurts and what watches

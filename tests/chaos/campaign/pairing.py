@@ -113,17 +113,20 @@ def merged(sides: Sides, next_causes: Callable[[], list[str]], decisions_first: 
     or after the update); it is extended by False for every choice that it does not have yet.
     """
     updates, decisions = map(deque, sides)
-    open_choices = 0
+    open_choices, before = 0, None
     while updates and decisions:
         first = _first(updates[0], decisions[0])
         if first is None and updates[0].message.message_id not in next_causes():
             first = decisions[0]
         if first is None:
+            first = _by_open_to_buy(before, updates[0], decisions[0])
+        if first is None:
             if open_choices == len(decisions_first):
                 decisions_first.append(False)
             first = decisions[0] if decisions_first[open_choices] else updates[0]
             open_choices += 1
-        yield (updates if first is updates[0] else decisions).popleft()
+        before = (updates if first is updates[0] else decisions).popleft()
+        yield before
     yield from updates
     yield from decisions
 
@@ -135,6 +138,15 @@ def other_choice(decisions_first: list[bool]) -> bool:
     if decisions_first:
         decisions_first[-1] = True
     return bool(decisions_first)
+
+
+def _by_open_to_buy(before: Pair | None, update: Pair, decision: Pair) -> Pair | None:
+    """A request that was declined leaves the open-to-buy as it was, and its reply says what it was. So of the many of
+    one time behind an outage it is known which came before an update that changes it: too many orders to try them."""
+    if before is None or getattr(decision.reply, "outcome", None) != "declined":
+        return None
+    unchanged = decision.reply.open_to_buy == before.reply.open_to_buy != update.reply.open_to_buy
+    return decision if unchanged and decision.reply.decided_at == before.reply.decided_at else None
 
 
 def _first(update: Pair, decision: Pair) -> Pair | None:
