@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord
 
+from models import card_numbers
 from models.account import Unscored
 from models.authorization import FraudScore
 from models.messages import (
@@ -74,16 +75,19 @@ class Output:
         identity = codec.refused_request(record.value) if record.topic == AUTHORIZATIONS.name else None
         if identity is not None:
             decision = _malformed(identity, record.timestamp)
-            self.records[AUTHORIZATION_DECISIONS.name, record.partition].append((record.key, codec.encode(decision)))
+            reply = _masked(record.key), codec.encode(decision)
+            self.records[AUTHORIZATION_DECISIONS.name, record.partition].append(reply)
             self.outcomes["authorization-request", DeclineReason.MALFORMED] += 1
 
     def _bury(self, record: ConsumerRecord, error: Unreadable) -> None:
-        """Keep the record whole in the dead letters."""
+        """Keep the record whole in the dead letters, but no card number."""
+        key, value, detail = _masked(record.key), _masked(record.value), error.detail[:500].encode(errors="replace")
         letter = DeadLetter(
             "dead-letter", 1, record.topic, record.partition, record.offset, error.reason, error.field,
-            error.detail[:500], _base64(record.key), _base64(record.value), record.timestamp,
+            card_numbers.masked(detail).decode(errors="replace"), _base64(key), _base64(value), record.timestamp,
+            (key, value) != (record.key, record.value),
         )  # fmt: skip
-        self.records[DEAD_LETTERS.name, record.partition].append((record.key, codec.encode(letter)))
+        self.records[DEAD_LETTERS.name, record.partition].append((key, codec.encode(letter)))
         self.dead_letters[error.reason] += 1
 
 
@@ -98,6 +102,10 @@ def _malformed(identity: Mapping[str, str], now: int) -> AuthorizationDecision:
         "authorization-decision", 1, identity["network_reference"], identity["account_id"], "declined",
         DeclineReason.MALFORMED, 0, "", None, None, None, [], None, now,
     )  # fmt: skip
+
+
+def _masked(data: bytes | None) -> bytes | None:
+    return None if data is None else card_numbers.masked(data)
 
 
 def _base64(data: bytes | None) -> str | None:

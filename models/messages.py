@@ -455,7 +455,7 @@ class JournalEntry:
 
 @dataclass(slots=True)
 class DeadLetter:
-    """A record that could not be used, kept whole."""
+    """A record that could not be used, kept whole but for digits of what looks like a card number (`masked`)."""
 
     type: Literal["dead-letter"]
     version: Literal[1]
@@ -468,6 +468,7 @@ class DeadLetter:
     key_base64: str | None
     value_base64: str | None
     timestamp: int
+    masked: bool = False  # asterisks stand where key or value had the middle digits of a card number
 
 
 AuthorizationMessage = AuthorizationRequest | AuthorizationIncrement | AuthorizationAdvice | Reversal

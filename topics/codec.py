@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
+from models import card_numbers
 from models.messages import (
     AccountUpdate,
     AdviceAcknowledgement,
@@ -73,7 +74,8 @@ class Unreadable(ValueError):
     """A record that is no message: `reason` is a name from the list below, `field` the culprit when there is one.
 
     reasons: empty, too-large, not-json, repeated-key, number-too-long, unknown-type, wrong-topic, invalid-field,
-    key-mismatch, from-the-future, processing-error, and the outcomes of models.outcomes that park a message
+    key-mismatch, card-number, from-the-future, processing-error, and the outcomes of models.outcomes that park a
+    message
     """
 
     def __init__(self, reason: str, detail: str, field: str | None = None) -> None:
@@ -100,6 +102,9 @@ def decode(topic: str, key: bytes | None, value: bytes | None) -> Inbound:
     account_id = getattr(message, "account_id", None)
     if account_id is not None and key != account_id.encode():
         raise Unreadable("key-mismatch", "the record's key is not its account_id", "account_id")
+    for name in ("account_id", "card_token"):
+        if card_numbers.stands_in(getattr(message, name, None) or ""):
+            raise Unreadable("card-number", "has what looks like a card number in it: a token belongs here", name)
     return message
 
 
@@ -118,7 +123,9 @@ def refused_request(value: bytes | None) -> dict[str, str] | None:
         return None
     identity = {name: body.get(name) for name in ("network_reference", "account_id")}
     usable = {name: part for name, part in identity.items() if isinstance(part, str) and 0 < len(part) <= 64}
-    return usable if len(usable) == len(identity) else None
+    if len(usable) < len(identity) or card_numbers.stands_in(usable["account_id"]):  # no answer repeats a card number
+        return None
+    return usable
 
 
 def _validate(value: bytes) -> Inbound:

@@ -1,4 +1,5 @@
-"""Records that cannot be posted, kept whole on the dead letter topic before the offsets move past them.
+"""Records that cannot be posted, kept on the dead letter topic before the offsets move past them: whole, but for the
+digits of card numbers.
 
 Delivery is at least once: a batch that is tried again after a crash sends the same dead letters again, equal byte for
 byte.
@@ -13,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from models import card_numbers
 from models.messages import DeadLetter
 from sinks.ledger.errors import Unpostable
 
@@ -52,13 +54,15 @@ class DeadLetters(Protocol):
 def letter(topic: str, rejection: Rejection) -> DeadLetter:
     """The dead letter of a record of `topic`; depends on nothing but the record and the cause."""
     record, cause = rejection.record, rejection.cause
-    value, detail = record.value, cause.detail
+    key, value = _masked(record.key), _masked(record.value)
+    masked = (key, value) != (record.key, record.value)
+    detail = card_numbers.masked(cause.detail.encode(errors="replace")).decode(errors="replace")
     if value is not None and len(value) > MAX_KEPT_BYTES:
         detail = f"{detail} (value of {len(value)} bytes left out: it stays at its offset)"
         value = None
     return DeadLetter(
         "dead-letter", 1, topic, record.partition, record.offset, cause.reason.value, cause.field, detail,
-        _base64(record.key), _base64(value), record.timestamp,
+        _base64(key), _base64(value), record.timestamp, masked,
     )  # fmt: skip
 
 
@@ -77,13 +81,17 @@ class KafkaDeadLetters:
         sent = [
             await self._producer.send(
                 self._topic,
-                key=rejection.record.key,
+                key=_masked(rejection.record.key),
                 value=orjson.dumps(letter(topic, rejection)),
                 partition=rejection.record.partition % partitions,
             )
             for rejection in rejections
         ]
         await asyncio.gather(*sent)
+
+
+def _masked(content: bytes | None) -> bytes | None:
+    return None if content is None else card_numbers.masked(content)
 
 
 def _base64(content: bytes | None) -> str | None:
