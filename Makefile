@@ -9,7 +9,7 @@ INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast bench chaos fuzz lint format lock docs clean
+.PHONY: help setup demo test test-fast bench chaos fuzz lint format lock docs clean audit sbom
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ lock: .venv/dev.stamp ## pin requirements and Kafka's jars anew (ARGS=--upgrade:
 	echo uv | $(COMPILE) - -c requirements/dev.txt -o requirements/bootstrap.txt
 	echo 'atheris==3.0.*' | $(COMPILE) - -o requirements/fuzz.txt
 	$(BIN)/python -m deploy.embedded.lock_jars
+
+audit: .venv/dev.stamp ## known weaknesses of what is locked; needs the network, exit 3 when it cannot look
+	$(BIN)/python -m deploy.dependencies audit
+
+sbom: .venv/dev.stamp ## write the bill of materials (CycloneDX JSON) of what is locked
+	$(BIN)/python -m deploy.dependencies sbom sbom.json
 
 docs: .venv/dev.stamp ## write the generated tables of README.md and docs/messages.md anew
 	$(BIN)/python -m deploy.documentation
