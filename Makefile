@@ -9,7 +9,7 @@ INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast bench chaos fuzz lint format lock docs clean audit sbom
+.PHONY: help setup demo test test-fast bench chaos soak fuzz lint format lock docs clean audit sbom
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-fast: .venv/dev.stamp ## run the tests that need no server
 chaos: .venv/dev.stamp ## hurt everything under load, on 1 broker and on 3, check it, write docs/reliability*.md (ARGS="--seed 7")
 	$(BIN)/python -m tests.chaos.campaign --minutes 7.5 --page docs/reliability.md $(ARGS)
 	$(BIN)/python -m tests.chaos.campaign --brokers 3 --minutes 3 --page docs/reliability-brokers.md $(ARGS)
+
+soak: .venv/dev.stamp ## what four hours at 500 messages a second bring, in one, with every fault again and again
+	$(BIN)/python -m tests.chaos.campaign --minutes 60 --rate 2000 $(ARGS)
 
 fuzz: .venv/dev.stamp .venv/fuzz.stamp ## try every decoder with more than a million inputs (ARGS="--inputs 70000")
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -30,6 +30,7 @@ FAULTS_HELP: Final = f"of {', '.join(REGISTRY)}; with three brokers of {', '.joi
 
 
 def main(
+    *,
     seed: Annotated[int, typer.Option(help="the same seed, length and faults: the same schedule")] = 1,
     minutes: Annotated[float, typer.Option(help="minutes of load; starting and checking come on top")] = 8,
     faults: Annotated[
@@ -37,6 +38,7 @@ def main(
         typer.Option(help=FAULTS_HELP),
     ] = None,
     brokers: Annotated[int, typer.Option(help="1, or 3 for a cluster, which has faults of its own")] = 1,
+    rate: Annotated[int | None, typer.Option(min=1, help="records a second; 600, or 200 to three brokers")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
     page_file: Annotated[Path | None, typer.Option("--page", help="write the report there")] = None,
 ) -> None:
@@ -48,24 +50,25 @@ def main(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped in order
-    result = _campaign(seed, minutes * 60, wanted, brokers)
+    result = _campaign(seed, minutes * 60, wanted, brokers, rate)
     report(result, wanted, as_json)
     if page_file is not None:
         command = f"python -m tests.chaos.campaign --seed {seed} --minutes {minutes:g}"
         command += f" --brokers {brokers}" if brokers > 1 else ""
+        command += f" --rate {rate}" if rate else ""
         command += f" --faults {faults}" if faults else ""
         page_file.write_text(page.markdown(result, wanted, command, PATIENCE_S), encoding="utf-8")
     raise typer.Exit(0 if result.passed else 1)
 
 
-def _campaign(seed: int, length_s: float, wanted: Mapping[str, Fault], brokers: int) -> Result:
+def _campaign(seed: int, length_s: float, wanted: Mapping[str, Fault], brokers: int, rate: int | None) -> Result:
     folder = Path(tempfile.mkdtemp(prefix="opentobuy-campaign-"))
     passed = False
     try:
         with _progress() as say:
             jars = obtain_jars(Settings().home, lambda line: say(line, 0))
             world = World(folder, jars, brokers, needs_disks(wanted))
-            result = Campaign(seed, length_s, wanted, world, say).run()
+            result = Campaign(seed, length_s, wanted, world, say, rate=rate).run()
         passed = result.passed
     finally:
         if passed:

@@ -69,6 +69,7 @@ class Result:
     length_s: float
     schedule: list[Appointment]
     brokers: int = 1
+    rate: int = RATE  # records a second
     trials: list[Trial] = field(default_factory=list)
     left_out: list[Appointment] = field(default_factory=list)
     messages: int = 0
@@ -79,22 +80,22 @@ class Result:
     lost_after: list[int] = field(default_factory=list)  # indices of the trials under which it came in
 
     @property
-    def rate(self) -> int:
-        """Records a second."""
-        return RATE if self.brokers == 1 else RATE_OF_SEVERAL
-
-    @property
     def passed(self) -> bool:
         return not self.lost and not any(trial.trouble for trial in self.trials)
 
 
 class Campaign:
-    """`length_s` of schedule; starting the servers of `world`, which is new, and checking come on top."""
+    """`length_s` of schedule; starting the servers of `world`, which is new, and checking come on top. `rate`: records
+    a second, as many as the world's brokers allow on a small machine if not given."""
 
-    def __init__(self, seed: int, length_s: float, faults: Mapping[str, Fault], world: World, say: Say) -> None:
+    def __init__(
+        self, seed: int, length_s: float, faults: Mapping[str, Fault], world: World, say: Say, *,
+        rate: int | None = None,
+    ) -> None:  # fmt: skip
         self._faults = faults
+        rate = rate or (RATE if world.size == 1 else RATE_OF_SEVERAL)
         plan = schedule(seed, length_s, {name: fault.lasts_s for name, fault in faults.items()})
-        self.result = Result(seed, length_s, plan, world.size)
+        self.result = Result(seed, length_s, plan, world.size, rate)
         self._world = world
         self._say_ = say
 
