@@ -13,17 +13,19 @@ Run it with `otb worker`, or `python -m agents.app`; it prints `ready` when it d
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
 import faust
 import mode.loop
+from faust.types import TP
 from faust.types.auth import CredentialsT
 from prometheus_client import start_http_server
 
@@ -32,21 +34,26 @@ from agents.decider import Decider, Step
 from agents.engine import Engine
 from agents.metrics import WorkerMetrics
 from agents.settings import Settings
+from agents.watchdog import Watchdog
 from models.account import DAY_MS
 from models.authorization import Policy
 from models.scoring.onnx import FraudModel
-from tables import accounts
+from tables import accounts, rows
 from tables.sweep import RoundRobin
 from topics import admin
+from topics.admin import CHECK_INTERVAL_S, PartitionCheck, PartitionMismatch, TopicMismatch
 from topics.cluster import Cluster
-from topics.declarations import INPUTS
+from topics.declarations import CLOCK, INPUTS
 from topics.transport.consumer import Slice, SliceConsumer, SliceTransport
 from topics.transport.recovery import MarkerAwareTables
 from topics.transport.transaction import Transactions
 
 EXIT_UNKNOWN_OUTCOME: Final = 70
-"""The worker ended because a transaction's outcome is unknown, its tables could not be restored or their disk is full;
-restart it."""
+"""The worker ended because a transaction's outcome is unknown, its tables could not be restored, their disk is full, or
+it stood still; restart it."""
+
+EXIT_REFUSED: Final = 1
+"""The worker must not go on with what it found, and a restart does not help."""
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +68,14 @@ class Worker:
     transactions: Transactions
     ticker: ClockTicker
     metrics: WorkerMetrics
+    partitions: PartitionCheck
+    watchdog: Watchdog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watchdog = Watchdog(
+            self.settings.stall_deadline_s, partial(_input_waits, self), lambda: self.decider.finished, _stalled
+        )
+        self.metrics.stalled.set_function(lambda: self.watchdog.stalled_s)
 
 
 def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) -> Worker:
@@ -73,6 +88,7 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     app = _faust_app(settings, cluster, cluster_id)
     table = accounts.declare(app, settings.partitions)
     table.on_full = _give_up
+    table.on_newer = _refuse
     transactions = Transactions(
         cluster, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
     )
@@ -85,11 +101,15 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
         policy,
         settings.max_future_s * 1000,
         RoundRobin(table.scan),
+        settings.partitions,
+        encode_row=rows.encoder(settings.row_version),
     )
     changelog = admin.changelog(settings.app_id).name
-    decider = Decider(engine, transactions, changelog, table.write, metrics, step=step)
-    worker = Worker(app, settings, decider, transactions, ClockTicker(cluster), metrics)
+    check = PartitionCheck(cluster, settings.app_id, settings.partitions)
+    decider = Decider(engine, transactions, changelog, table.write, metrics, step=step, check_partitions=check.now)
+    worker = Worker(app, settings, decider, transactions, ClockTicker(cluster), metrics, check)
     _listen(worker)
+    _watch_partitions(worker)
     return worker
 
 
@@ -151,15 +171,20 @@ def _listen(worker: Worker) -> None:
                 await worker.decider.handle(cast(Slice, event.message.value), _consumer(app))
             except asyncio.CancelledError:
                 raise
+            except (PartitionMismatch, rows.NewerRow) as refusal:
+                _refuse(refusal)
             except BaseException:
                 _abandon("the outcome of a transaction is unknown")
 
     async def revoked(_app: Any, _partitions: Any, **_kwargs: Any) -> None:
         worker.metrics.ready.set(0)
         await worker.decider.revoked(_consumer(app))
+        worker.watchdog.armed = False  # not before: the slice in work may be the one that stands still
+        worker.ticker.taken.clear()
 
     async def restored(_app: Any, **_kwargs: Any) -> None:
         worker.metrics.ready.set(1)
+        worker.watchdog.armed = True
         print("ready", flush=True)
 
     async def tick() -> None:
@@ -170,8 +195,39 @@ def _listen(worker: Worker) -> None:
 
     app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
     app.on_rebalance_complete.connect(cast(Any, restored), weak=False)
+
     app.timer(worker.settings.clock_tick_ms / 1000)(tick)
     _tables(app).before_recovery = partial(_start_producers, worker)
+
+
+def _input_waits(worker: Worker) -> bool:
+    """A slice is in work, or the broker has a tick of ours that is not decided."""
+    ticks = list(worker.ticker.taken.items())
+    return _consumer(worker.app).in_work or any(
+        offset >= worker.decider.next_offset(TP(CLOCK.name, partition)) for partition, offset in ticks
+    )
+
+
+def _watch_partitions(worker: Worker) -> None:
+    """Topics that get more partitions end the worker: now and then, and before input comes to a new assignment."""
+
+    async def check_partitions() -> None:
+        try:
+            await worker.partitions.if_it_answers()
+        except PartitionMismatch as refusal:
+            _refuse(refusal)
+
+    async def before_input() -> None:
+        """Topics that are uneven are assigned unevenly: input could come to a worker that has not its rows."""
+        try:
+            await worker.partitions.patiently(worker.settings.recovery_deadline_s)
+        except PartitionMismatch as refusal:
+            _refuse(refusal)
+        except Exception:
+            _abandon("the cluster does not tell how many partitions the topics have")
+
+    worker.app.timer(CHECK_INTERVAL_S)(check_partitions)
+    _tables(worker.app).before_input = before_input
 
 
 async def _start_producers(worker: Worker) -> None:
@@ -196,17 +252,33 @@ class _SliceSchema(faust.Schema[Any, Any]):
 def _abandon(reason: str) -> None:
     """End at once, non-zero: nothing in memory may be trusted or flushed any more."""
     log.critical("worker ends: %s", reason, exc_info=True)
+    _end(EXIT_UNKNOWN_OUTCOME)
+
+
+def _stalled(reason: str) -> None:
+    """As `_abandon`, from the watchdog's thread. Where every thread stands is written out; not by way of the logger,
+    which may be what the worker stands still in."""
+    os.write(sys.stderr.fileno(), f"worker ends: {reason}\n".encode())
+    faulthandler.dump_traceback(sys.stderr)
+    os._exit(EXIT_UNKNOWN_OUTCOME)
+
+
+def _refuse(refusal: Exception) -> None:
+    """End at once: what is open is aborted, and nobody's record is to blame."""
+    log.critical("worker ends: %s", refusal)
+    _end(EXIT_REFUSED)
+
+
+def _end(code: int) -> None:
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(EXIT_UNKNOWN_OUTCOME)
+    os._exit(code)
 
 
 def _give_up(reason: Exception) -> None:
     """As `_abandon`, where the reason is known and needs no trace."""
     log.critical("worker ends: %s", reason)
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(EXIT_UNKNOWN_OUTCOME)
+    _end(EXIT_UNKNOWN_OUTCOME)
 
 
 def _cluster(settings: Settings) -> Cluster:
@@ -242,6 +314,7 @@ def run(settings: Settings, step: Step = lambda _name: None) -> None:
         settings.worker_metrics_port, settings.metrics_host, registry=worker.metrics.registry
     )
     print(f"metrics {settings.metrics_host}:{server.server_port}", flush=True)
+    worker.watchdog.start()
     faust_worker(worker.app).execute_from_commandline()
 
 
@@ -262,4 +335,7 @@ def _calm_garbage_collector() -> None:
 
 
 if __name__ == "__main__":
-    run(Settings())
+    try:
+        run(Settings())
+    except TopicMismatch as mismatch:
+        sys.exit(f"worker: {mismatch}")

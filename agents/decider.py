@@ -8,6 +8,9 @@
     6. commit    now it happened
     7. apply     rows and their changelog offset to the store, in one write
 
+A message that came to a wrong partition is its producer's mistake, or the topics have other partitions than they had:
+then nothing may be decided any more, so that is asked before 4.
+
 A failure before 6 leaves nothing behind. `MemberFenced` aborts and waits for the rejoin; any other failure leaves the
 outcome unknown, and the worker ends: a restart restores from the changelog.
 """
@@ -16,14 +19,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from agents.clock import wall_clock
-from agents.engine import Decided, Engine
+from agents.engine import WRONG_PARTITION, Decided, Engine
 from agents.metrics import WorkerMetrics
 from topics.declarations import ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS, CLOCK, JOURNAL_ENTRIES
 from topics.transport.consumer import Slice, SliceConsumer
@@ -42,7 +45,7 @@ class Decider:
     """Owns the slice in work. `lock` is held from step 1 to 7, so that a revocation waits for the commit: Faust delays
     the rejoin until then and the running transaction keeps a valid generation."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         engine: Engine,
         transactions: Transactions,
@@ -52,7 +55,10 @@ class Decider:
         *,
         step: Step = lambda _name: None,
         clock: Callable[[], int] = wall_clock,
+        check_partitions: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`check_partitions` raises when the topics have other partitions than they had."""
+        self._check_partitions = check_partitions
         self._engine = engine
         self._transactions = transactions
         self._changelog = changelog
@@ -61,6 +67,7 @@ class Decider:
         self._step = step
         self._clock = clock
         self._next_offset: dict[TP, int] = {}
+        self.finished = 0  # slices and revocations done with
         self.lock = asyncio.Lock()
 
     async def handle(self, slice_: Slice, consumer: SliceConsumer) -> None:
@@ -71,12 +78,18 @@ class Decider:
                     await self._commit(slice_.fetched_under, self._unseen(slice_.records))
             finally:
                 consumer.release()
+                self.finished += 1
 
     async def revoked(self, consumer: SliceConsumer) -> None:
         """Partitions leave: finish the commit in work, forget the offsets of this assignment."""
         async with self.lock:
             consumer.release()  # Faust has emptied the stream's queue
             self._next_offset.clear()
+            self.finished += 1
+
+    def next_offset(self, tp: TP) -> int:
+        """The first offset of an input partition that this assignment has not decided; 0 before the first slice."""
+        return self._next_offset.get(tp, 0)
 
     def lags(self, end: Callable[[TP], int | None]) -> dict[TP, int]:
         """Records behind the end of each partition decided so far; `end` gives a partition's end offset if known."""
@@ -104,6 +117,8 @@ class Decider:
             self._step("decide")
             decided = self._engine.decide(records, self._clock())
             decided_at = time.perf_counter()
+            if decided.dead_letters[WRONG_PARTITION] and self._check_partitions is not None:
+                await self._check_partitions()
             await self._transactions.fenced()
             self._step("write")
             ends = await self._write(decided)

@@ -59,6 +59,11 @@ class WorkerMetrics:
         self.model = Histogram(
             "otb_model_seconds", "time in the fraud model for one slice", buckets=FINE_SECONDS, registry=registry
         )
+        self.stood_in = Counter(
+            "otb_stand_in_requests",
+            "requests decided without a score, because the fraud model failed",
+            registry=registry,
+        )
         self.lag = Gauge(
             "otb_consumer_lag_records",
             "records behind the end of an input partition",
@@ -74,6 +79,9 @@ class WorkerMetrics:
         self.dead_letters = Counter("otb_dead_letters", "records that could not be used", ["reason"], registry=registry)
         self.fenced = Counter("otb_fenced_slices", "slices refused because the partitions had moved", registry=registry)
         self.ready = Gauge("otb_ready", "1 when tables are restored and input flows", registry=registry)
+        self.stalled = Gauge(
+            "otb_stalled_seconds", "how long input has waited without anything being decided", registry=registry
+        )
         self._last_commit = time.monotonic()
         Gauge("otb_seconds_since_last_commit", "age of the last committed slice", registry=registry).set_function(
             lambda: time.monotonic() - self._last_commit
@@ -92,6 +100,7 @@ class WorkerMetrics:
         self.deciding.observe(deciding_s)
         self.transaction.observe(transaction_s)
         self.model.observe(decided.model_seconds)
+        self.stood_in.inc(decided.stood_in)
         now_ms = time.time() * 1000
         for tp, fetched in records.items():
             if tp.topic == AUTHORIZATIONS.name:

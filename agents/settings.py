@@ -58,6 +58,17 @@ class Settings(BaseSettings):
     ] = 0
     recovery_deadline_s: Annotated[int, Field(ge=5, description="recovery that takes longer ends the worker")] = 300
 
+    stall_deadline_s: Annotated[
+        int, Field(ge=5, description="a worker that decides nothing for so long while input waits ends")
+    ] = 60
+
+    row_version: Annotated[
+        int | None,
+        Field(
+            description="version of the rows that are written, while workers of an older release run; unset: the newest"
+        ),
+    ] = None
+
     fraud_model: Annotated[str, Field(description="`packaged`, `none`, or the path of an ONNX model")] = "packaged"
     fraud_cut_ppm: Annotated[
         int, Field(ge=0, le=1_000_001, description="decline as suspected fraud at or above this score; 1000001: never")

@@ -32,7 +32,7 @@ UNKNOWN_CARD: Final = -1
 NEVER_DUE: Final = 2**63 - 1
 
 
-class Card(msgspec.Struct, array_like=True):
+class Card(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """A card of the account; the row never sees its number, only the token."""
 
     expiry: int  # YYYYMM, the last month in which it is valid
@@ -40,7 +40,7 @@ class Card(msgspec.Struct, array_like=True):
     controls: Controls | None = None
 
 
-class Hold(msgspec.Struct, array_like=True, gc=False):
+class Hold(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     """Money set aside by an approved authorisation; its id is the request's network reference."""
 
     amount: int  # what is still held
@@ -57,7 +57,7 @@ class Hold(msgspec.Struct, array_like=True, gc=False):
     stand_in: bool = False  # approved by the network on our behalf
 
 
-class Taken(msgspec.Struct, array_like=True, gc=False):
+class Taken(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     """What refunds and disputes have taken from a presented purchase."""
 
     refunded: int = 0
@@ -66,7 +66,7 @@ class Taken(msgspec.Struct, array_like=True, gc=False):
     stage: str | None = None  # last stage of its dispute
 
 
-class Unscored(msgspec.Struct, array_like=True):
+class Unscored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """A request that was decided while the model was not to be had, and what the model would have seen."""
 
     network_reference: str
@@ -74,7 +74,7 @@ class Unscored(msgspec.Struct, array_like=True):
     features: list[float]
 
 
-class Account(msgspec.Struct, array_like=True):
+class Account(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The row. Times are milliseconds since the epoch; `posted_balance` is what is owed (negative: credit balance)."""
 
     account_id: str

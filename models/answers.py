@@ -37,7 +37,7 @@ _PAIRS: Final = tuple(low + high for high in _ALPHABET for low in _ALPHABET)
 _PAIR_COUNT: Final = len(_PAIRS)
 
 
-class AuthorizationAnswer(msgspec.Struct, array_like=True, tag=0):
+class AuthorizationAnswer(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=0):
     fingerprint: int
     decided_at: int
     reason: str | None  # None: approved
@@ -51,7 +51,7 @@ class AuthorizationAnswer(msgspec.Struct, array_like=True, tag=0):
     detail: str | None = None
 
 
-class ReversalAnswer(msgspec.Struct, array_like=True, tag=1, gc=False):
+class ReversalAnswer(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1, gc=False):
     fingerprint: int
     decided_at: int
     outcome: str
@@ -60,7 +60,7 @@ class ReversalAnswer(msgspec.Struct, array_like=True, tag=1, gc=False):
     reference: str | None = None  # of the hold, when something was released
 
 
-class UpdateAnswer(msgspec.Struct, array_like=True, tag=2, gc=False):
+class UpdateAnswer(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2, gc=False):
     fingerprint: int
     decided_at: int
     outcome: str
@@ -71,7 +71,7 @@ class UpdateAnswer(msgspec.Struct, array_like=True, tag=2, gc=False):
     match_rule: str | None = None
 
 
-class AdviceAnswer(msgspec.Struct, array_like=True, tag=3, gc=False):
+class AdviceAnswer(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=3, gc=False):
     fingerprint: int
     decided_at: int
     outcome: str

@@ -43,7 +43,7 @@ class InvalidControls(NamedTuple):
     detail: str
 
 
-class ListControl(msgspec.Struct, array_like=True):
+class ListControl(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """Only these values (`allow`), or none of them."""
 
     name: str
@@ -65,7 +65,7 @@ class ListControl(msgspec.Struct, array_like=True):
         return (value in self.values) is not self.allow
 
 
-class Controls(msgspec.Struct, array_like=True):
+class Controls(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The controls of one account or one card, with their counters: part of the account's row."""
 
     velocity: list[Trailing | Calendar] = msgspec.field(default_factory=list)

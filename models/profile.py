@@ -42,7 +42,7 @@ _SUM_LIMIT: Final = 1 << 62  # msgpack integers have 64 bits
 _Item = TypeVar("_Item", int, str)
 
 
-class Window(msgspec.Struct, array_like=True):
+class Window(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """Requests per bucket, oldest first; only buckets that saw a request take room (at most `span` + 1 of them)."""
 
     buckets: list[int] = msgspec.field(default_factory=list)
@@ -76,7 +76,7 @@ class Window(msgspec.Struct, array_like=True):
         return sum(self.counts[first:]), sum(self.amounts[first:])
 
 
-class Profile(msgspec.Struct, array_like=True):
+class Profile(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """The spending profile kept inside an account's row."""
 
     last_at: int = NEVER

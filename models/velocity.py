@@ -27,7 +27,7 @@ Limited = Literal["count", "amount"]
 """What a velocity rule has had enough of; the count is looked at first."""
 
 
-class Trailing(msgspec.Struct, array_like=True, tag=1):
+class Trailing(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=1):
     """At most `max_count` approvals and `max_amount` in the last `length` milliseconds; None: not limited.
 
     The three lists are one entry each, oldest first: when (milliseconds after `base`, the time of the first entry), how
@@ -99,7 +99,7 @@ class Trailing(msgspec.Struct, array_like=True, tag=1):
         del offsets[early], self.counts[early], self.amounts[early]
 
 
-class Calendar(msgspec.Struct, array_like=True, tag=2):
+class Calendar(msgspec.Struct, array_like=True, forbid_unknown_fields=True, tag=2):
     """At most `max_count` approvals and `max_amount` in a local day, ISO week or month; None: not limited."""
 
     name: str

@@ -8,16 +8,43 @@ from typing import Any, cast
 import faust
 from yarl import URL
 
+from tables.rows import NewerRow, require_known
 from tables.store import RowStore, StoreFull, refuse
+
+OnNewer = Callable[[NewerRow], None]
+"""Told of a row that a later release wrote; should not return, because Faust would swallow what is raised."""
+
+
+class _KnownRows(RowStore):
+    """Looks at rows before they are stored: what a later release has written is found while the tables are restored,
+    before any input comes."""
+
+    on_newer: OnNewer | None = None
+
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+        rows = list(rows)
+        if self.on_newer is not None:
+            self._look(rows, self.on_newer)
+        super().write(partition, rows, offset)
+
+    @staticmethod
+    def _look(rows: Iterable[tuple[bytes, bytes | None]], on_newer: OnNewer) -> None:
+        try:
+            for _key, row in rows:
+                require_known(row or b"")
+        except NewerRow as newer:
+            on_newer(newer)
+            raise
 
 
 class AccountsTable(faust.Table[bytes, bytes]):
     """Rows by account id. The engine uses the methods here, never Faust's mapping interface."""
 
     on_full: Callable[[StoreFull], None] = staticmethod(refuse)
+    on_newer: OnNewer | None = None  # of rows only: without it anything may be stored
 
     def _new_store(self) -> RowStore:
-        store = RowStore(
+        store = _KnownRows(
             URL("rocksdb://"),
             self.app,
             self,
@@ -30,6 +57,7 @@ class AccountsTable(faust.Table[bytes, bytes]):
             driver="rocksdict",
         )
         store.on_full = self.on_full
+        store.on_newer = self.on_newer
         return store
 
     @property

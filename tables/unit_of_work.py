@@ -21,7 +21,8 @@ class UnitOfWork:
     """An overlay of accounts over the committed rows, in two layers: those in hand, decoded, and the rows that
     `put_away` has made of them."""
 
-    def __init__(self, read_row: ReadRow) -> None:
+    def __init__(self, read_row: ReadRow, encode: rows.Encode = rows.encode) -> None:
+        self._encode = encode
         self._read_row = read_row
         self._accounts: dict[_Where, Account | None] = {}
         self._changed: dict[_Where, Account] = {}
@@ -46,7 +47,7 @@ class UnitOfWork:
         """Encode what changed and let go of the accounts in hand. Call it often: an account that is encoded while it
         is still in the processor's cache costs a third less than one of thousands."""
         for where, account in self._changed.items():
-            self._rows[where] = rows.encode(account)
+            self._rows[where] = self._encode(account)
         self._changed.clear()
         self._accounts.clear()
 

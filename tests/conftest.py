@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ from agents.settings import Settings
 from deploy.embedded import EmbeddedError, servers
 from deploy.embedded.kafka import Broker, Node, obtain_jars
 from deploy.embedded.ports import ReservedPort
+from deploy.embedded.postgres import Postgres
 from tests.containers import docker_answers, kafka_container, postgres_container
 
 _SETTINGS = pytest.StashKey[Settings]()
@@ -132,3 +133,23 @@ def own_broker(tmp_path: Path, kafka_jars: list[Path]) -> Iterator[Broker]:
             yield broker
         finally:
             broker.stop()
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[Postgres]:
+    """A server of this test's own, running and empty: it may be stopped and started again."""
+    with running_postgres(tmp_path / "postgres") as server:
+        yield server
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[Postgres]:
+    with ReservedPort() as port:
+        server = Postgres(folder, port.number)
+        server.prepare()
+        server.start()
+        try:
+            server.wait_ready()
+            yield server
+        finally:
+            server.stop()

@@ -1,22 +1,43 @@
-"""Creates the topics, and refuses to work with ones that have another number of partitions."""
+"""Creates the topics, and refuses to work with ones that have another number of partitions.
+
+Accounts are spread by `murmur2(account id) % partitions`: with another count, or with counts that differ between
+topics, an account's messages would not meet its row. Kafka lets anyone add partitions at any time, so the count is
+asked for again while a process runs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final, NoReturn
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
 from topics.cluster import Cluster
 from topics.declarations import ALL, TopicSpec
 
+log = logging.getLogger(__name__)
+
 LEADER_TRIES: Final = 100
 LEADER_WAIT_S: Final = 0.1
+CHECK_INTERVAL_S: Final = 5.0
 
 
-class PartitionMismatch(RuntimeError):
-    """A topic exists with another partition count: accounts would move between partitions and lose their rows."""
+class TopicMismatch(RuntimeError):
+    """A topic is not what it must be; the message is one line for the operator."""
+
+
+class PartitionMismatch(TopicMismatch):
+    """A topic has another partition count than it must have."""
+
+
+class RetentionMismatch(TopicMismatch):
+    """A topic would lose records that nothing else holds."""
 
 
 def changelog(app_id: str) -> TopicSpec:
@@ -32,24 +53,91 @@ def changelog(app_id: str) -> TopicSpec:
     )
 
 
+def require_partitions(counts: Mapping[str, int], app_id: str, partitions: int) -> None:
+    """Raise PartitionMismatch unless every topic of ours in `counts` (name -> partitions) has `partitions`; one that
+    does not exist yet is none of the cluster's mistakes."""
+    found = {name: counts[name] for name in _names(app_id) if counts.get(name)}
+    wrong = {name: count for name, count in found.items() if count != partitions}
+    if not wrong:
+        return
+    if len(set(found.values())) == 1:
+        said = f"the topics have {next(iter(wrong.values()))} partitions, OTB_PARTITIONS says {partitions}"
+    else:
+        listed = ", ".join(f"{name} has {count}" for name, count in wrong.items())
+        said = f"topics have other partition counts than OTB_PARTITIONS={partitions}: {listed}"
+    raise PartitionMismatch(f"{said}; accounts would lose their rows (docs/runbook.md, PartitionsChanged)")
+
+
+class PartitionCheck:
+    """Asks the cluster over one connection, made on first use."""
+
+    def __init__(self, cluster: Cluster, app_id: str, partitions: int) -> None:
+        self._app_id = app_id
+        self._partitions = partitions
+        self._cluster = cluster
+        self._admin: AIOKafkaAdminClient | None = None
+
+    async def now(self) -> None:
+        """Raises PartitionMismatch; KafkaError, OSError or TimeoutError when the cluster does not answer."""
+        if self._admin is None:
+            admin = AIOKafkaAdminClient(**self._cluster.aiokafka())
+            await admin.start()
+            self._admin = admin
+        topics = await self._admin.describe_topics(_names(self._app_id))
+        require_partitions(_counts(topics), self._app_id, self._partitions)
+
+    async def patiently(self, seconds: float) -> None:
+        """The same, but a cluster that is away is asked again for so long."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return await self.now()
+            except (KafkaError, OSError, TimeoutError):
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(LEADER_WAIT_S)
+
+    async def if_it_answers(self) -> None:
+        """The same; a cluster that is away is asked another time."""
+        with suppress(KafkaError, OSError, TimeoutError):
+            await self.now()
+
+    async def forever(self) -> NoReturn:
+        """Again and again, until PartitionMismatch."""
+        while True:
+            await self.if_it_answers()
+            await asyncio.sleep(CHECK_INTERVAL_S)
+
+    async def stop(self) -> None:
+        if self._admin is not None:
+            await self._admin.close()
+
+
+def _names(app_id: str) -> list[str]:
+    return [spec.name for spec in (*ALL, changelog(app_id))]
+
+
+def _counts(topics: list[dict[str, Any]]) -> dict[str, int]:
+    return {topic["topic"]: len(topic["partitions"]) for topic in topics}
+
+
 async def ensure_topics(cluster: Cluster, app_id: str, partitions: int, replication: int) -> str:
-    """Create what is missing; the cluster's id. Raises PartitionMismatch naming the first topic that does not fit."""
+    """Create what is missing; the cluster's id. Raises PartitionMismatch, and has created nothing then;
+    RetentionMismatch when the journal would expire or the changelog would not be compacted."""
     specs = [*ALL, changelog(app_id)]
     admin = AIOKafkaAdminClient(**cluster.aiokafka())
     await admin.start()
     try:
+        require_partitions(_counts(await admin.describe_topics(_names(app_id))), app_id, partitions)
         wanted = [NewTopic(spec.name, partitions, replication, topic_configs=dict(spec.config)) for spec in specs]
         response = await admin.create_topics(wanted)
         for name, code, *rest in response.topic_errors:
             error = for_code(code)
             if code and error is not TopicAlreadyExistsError:
                 raise error(f"topic {name}: {rest[0] if rest else ''}")
-        for topic in await _described(admin, [spec.name for spec in specs]):
-            found = len(topic["partitions"])
-            if found != partitions:
-                raise PartitionMismatch(
-                    f"topic {topic['topic']} has {found} partitions, OTB_PARTITIONS says {partitions}"
-                )
+        # Somebody else may have created them meanwhile, with another count.
+        require_partitions(_counts(await _described(admin, _names(app_id))), app_id, partitions)
+        await _require_kept(admin, specs)
         cluster_id: str = (await admin.describe_cluster())["cluster_id"]
         return cluster_id
     finally:
@@ -68,3 +156,22 @@ async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> list[dict[
             return topics
         await asyncio.sleep(LEADER_WAIT_S)
     raise TimeoutError(f"topic {leaderless[0]} has partitions without a leader")
+
+
+async def _require_kept(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> None:
+    """Somebody may have made a topic by hand, or changed it since."""
+    kept = {spec.name: spec.kept for spec in specs if spec.kept}
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(keys)) for name, keys in kept.items()]
+    for response in await admin.describe_configs(asked):
+        for code, detail, _type, name, entries in response.resources:
+            if code == TopicAuthorizationFailedError.errno:
+                log.warning("topic %s: no right to see its configuration, so not whether it keeps its records", name)
+                continue
+            if code:
+                raise for_code(code)(f"topic {name}: {detail or ''}")
+            for key, value, *_rest in entries:
+                if value != kept[name][key]:
+                    raise RetentionMismatch(
+                        f"topic {name} has {key}={value}, must be {kept[name][key]}: "
+                        "records that nothing else holds would be deleted (docs/runbook.md, Ledger)"
+                    )

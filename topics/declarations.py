@@ -21,6 +21,12 @@ class TopicSpec:
     name: str
     config: dict[str, str]
 
+    @property
+    def kept(self) -> dict[str, str]:
+        """The part of `config` without which records that nothing else holds would be deleted."""
+        keeps = {"cleanup.policy": self.config.get("cleanup.policy"), "retention.bytes": "-1", "retention.ms": "-1"}
+        return {key: value for key, value in self.config.items() if keeps.get(key) == value}
+
 
 def _input(name: str) -> TopicSpec:
     """Stamped by the broker, so that a record's timestamp says when it came, whatever its producer's clock says."""
@@ -47,7 +53,9 @@ INPUTS: Final = (AUTHORIZATIONS, CLEARINGS, PAYMENTS, ACCOUNT_EVENTS, CLOCK)
 
 AUTHORIZATION_DECISIONS: Final = _output("authorization-decisions", 30)
 ACCOUNT_UPDATES: Final = _output("account-updates", 30)
-JOURNAL_ENTRIES: Final = TopicSpec("journal-entries", {"retention.ms": "-1"})  # the ledger can be rebuilt from it
+JOURNAL_ENTRIES: Final = TopicSpec(  # for ever, whatever the cluster's defaults say: the ledger can be rebuilt from it
+    "journal-entries", {"cleanup.policy": "delete", "retention.bytes": "-1", "retention.ms": "-1"}
+)
 FRAUD_SCORES: Final = _output("fraud-scores", 30)
 DEAD_LETTERS: Final = TopicSpec(  # base64 makes a record a third larger
     "dead-letters", {"retention.ms": str(90 * DAY_MS), "max.message.bytes": str(2 * MAX_BATCH_BYTES)}

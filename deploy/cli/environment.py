@@ -6,6 +6,8 @@ from agents.settings import Settings
 from deploy.embedded import Run
 from deploy.embedded.discovery import current_run
 from deploy.engine import engine_settings
+from loadtest import clients
+from topics import admin
 from topics.cluster import Cluster
 
 
@@ -28,3 +30,13 @@ def cluster(base: Settings) -> Cluster:
 def postgres_address(base: Settings) -> str:
     """DSN to use when Kafka is not needed; raises NoRunError."""
     return base.ledger_dsn(base.postgres_dsn or current_run(base).postgres_dsn)
+
+
+def require_partitions(base: Settings, cluster: Cluster) -> None:
+    """Raise PartitionMismatch when the cluster's topics are not what OTB_PARTITIONS says, Unreachable or Refused when
+    no broker lets us in. Topics that do not exist, or that we may not see, are left to whoever needs them."""
+    client = clients.reader(cluster)
+    try:
+        admin.require_partitions(clients.reach(client, cluster), base.app_id, base.partitions)
+    finally:
+        client.close()

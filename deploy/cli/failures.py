@@ -24,7 +24,8 @@ from loadtest.clients import NoSuchTopic, Refused, Unreachable
 from loadtest.opening import NotOpened
 from loadtest.simulation import TooFewAccounts
 from sinks.ledger.errors import LedgerError
-from topics.admin import PartitionMismatch
+from tables.rows import UnreadableRow
+from topics.admin import TopicMismatch
 from topics.cluster import BadCertificateFile
 
 EXIT_FAILED: Final = 1
@@ -49,7 +50,8 @@ _PLAIN: Final = (
     NotOpened,
     TooFewAccounts,
     LedgerError,
-    PartitionMismatch,
+    TopicMismatch,
+    UnreadableRow,
 )
 
 

@@ -45,6 +45,7 @@ def gateway() -> None:
         clients.require(cluster)
         if cluster.protocol != "PLAINTEXT":
             clients.require_permissions(cluster, permissions(Role.GATEWAY, settings.app_id))
+        environment.require_partitions(settings, cluster)
         interrupted = uvloop.run(_run(settings, cluster, cards))
     except GatewayError as error:
         raise UserError(str(error)) from error

@@ -1,4 +1,5 @@
-"""`otb trial-balance` and `otb reconcile`: is the ledger balanced, and does it say what the engine's table says?"""
+"""`otb trial-balance` and `otb reconcile`: is the ledger balanced, and does it say what the engine's table says?
+`otb rebuild-ledger` makes it again from the journal."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from deploy import accounting
+from deploy import accounting, rebuilding
 from deploy.cli import environment
 from deploy.cli.failures import EXIT_FAILED
 from deploy.cli.output import Reporter, print_json, results
@@ -23,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("trial-balance")(trial_balance)
     app.command()(reconcile)
+    app.command("rebuild-ledger")(rebuild_ledger)
 
 
 def trial_balance(as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
@@ -73,6 +75,35 @@ def reconcile(
         size = result.row_bytes
         console.print(f"bytes of a row: p50 {size.p50:,}, p90 {size.p90:,}, p99 {size.p99:,}, largest {size.max:,}")
     if result.differences:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def rebuild_ledger(as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
+    """Fill an empty PostgreSQL database with the ledger, from the journal in Kafka.
+
+    OTB_POSTGRES_DSN names the database; one that holds a ledger already is refused. Needs the whole journal: the topic
+    journal-entries never expires as the engine makes it. Afterwards `otb sink` goes on from there, and where a rebuild
+    was interrupted as well. Exits 1 when the ledger is out of balance or an account's entries have gaps.
+    """
+    settings, run = environment.connected(environment.settings())
+    cluster = settings.cluster(run.kafka)
+    environment.require_partitions(settings, cluster)
+    reporter = Reporter()
+    try:
+        built = rebuilding.rebuild(settings, cluster, settings.ledger_dsn(run.postgres_dsn), reporter.count)
+    finally:
+        reporter.close()
+    if as_json:
+        print_json(asdict(built) | {"sound": built.sound})
+    else:
+        fault = f"[red]not sound[/red]: imbalance {built.imbalance}, {built.gaps} gaps"
+        verdict = "[green]sound[/green]" if built.sound else fault
+        results().print(
+            f"{built.entries:,} journal entries, {built.postings:,} postings, {built.accounts:,} accounts from "
+            f"{built.records:,} records in {built.seconds:,.1f} s; {built.dead_letters:,} dead letters; {verdict}",
+            soft_wrap=True,
+        )
+    if not built.sound:
         raise typer.Exit(EXIT_FAILED)
 
 

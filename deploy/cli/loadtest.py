@@ -240,9 +240,10 @@ class Options:
         return LoadTest(profile, self.accounts, self.seed, self.processes, self.follow_ups)
 
     def target(self) -> Target:
-        """The running engine; raises NoRunError."""
+        """The running engine; raises NoRunError, PartitionMismatch."""
         settings = environment.settings()
         cluster = environment.cluster(settings)
+        environment.require_partitions(settings, cluster)
         pid = self.worker_pid
         if pid is None:
             with suppress(NoRunError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
@@ -21,6 +21,7 @@ from deploy.supervisor import watch
 from loadtest import clients
 from sinks.ledger.database import place
 from sinks.ledger.service import LedgerSink
+from topics.admin import PartitionCheck
 from topics.cluster import Cluster
 from topics.permissions import Role, permissions
 from topics.transport.transaction import Transactions
@@ -67,6 +68,7 @@ def worker() -> None:
     """
     from agents.app import run as run_worker  # noqa: PLC0415  (the engine takes a second to import)
     from models.scoring.onnx import UnusableModel  # noqa: PLC0415
+    from tables.rows import UnwritableVersion  # noqa: PLC0415
 
     settings, _run = environment.connected(environment.settings())
     cluster = settings.cluster(str(settings.kafka))
@@ -80,6 +82,8 @@ def worker() -> None:
         run_worker(settings)
     except UnusableModel as error:
         raise UserError(f"OTB_FRAUD_MODEL={settings.fraud_model}: {error}") from error
+    except UnwritableVersion as error:
+        raise UserError(f"OTB_ROW_VERSION={settings.row_version}: {error}") from error
 
 
 async def _try_transactions(settings: Settings, cluster: Cluster) -> None:
@@ -100,6 +104,7 @@ def sink() -> None:
     clients.require(cluster)
     if cluster.protocol != "PLAINTEXT":
         clients.require_permissions(cluster, permissions(Role.SINK, settings.app_id))
+    environment.require_partitions(settings, cluster)
     _log_to_stderr()
     interrupted = asyncio.run(_run_sink(settings))
     if interrupted:
@@ -126,25 +131,31 @@ async def _run_sink(settings: Settings) -> bool:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, tell, number)
-    running = asyncio.create_task(ledger.run())
+    check = PartitionCheck(settings.cluster(str(settings.kafka)), settings.app_id, settings.partitions)
+    running, checking = asyncio.create_task(ledger.run()), asyncio.create_task(check.forever())
     server, _thread = start_http_server(settings.sink_metrics_port, settings.metrics_host, registry=registry)
     print(f"metrics {settings.metrics_host}:{server.server_port}", flush=True)
-    await _first(running, ledger.ready.wait(), told.wait())
-    if ledger.ready.is_set():
-        print("ready", flush=True)
-    await _first(running, told.wait())
-    await ledger.stop()
+    try:
+        await _first((running, checking), ledger.ready.wait(), told.wait())
+        if ledger.ready.is_set():
+            print("ready", flush=True)
+        await _first((running, checking), told.wait())
+    finally:
+        checking.cancel()
+        await ledger.stop()
+        await asyncio.gather(checking, check.stop(), return_exceptions=True)
     await running
     return signal.SIGINT in signals
 
 
-async def _first(running: asyncio.Task[None], *waits: object) -> None:
-    """Return when one of them has happened; raises what ended the sink."""
+async def _first(running: tuple[asyncio.Task[Any], ...], *waits: object) -> None:
+    """Return when one of them has happened; raises what ended one that runs."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
     try:
-        await asyncio.wait([running, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
+        await asyncio.wait([*running, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in running:
+            if task.done():
+                task.result()
     finally:
         for task in tasks:
             task.cancel()

@@ -44,6 +44,7 @@ def simulate(
     """
     settings = environment.settings()
     cluster = environment.cluster(settings)
+    environment.require_partitions(settings, cluster)
     try:
         worker_pid = recorded_pid("worker", current_run(settings).folder)
     except NoRunError:

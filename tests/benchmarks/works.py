@@ -56,7 +56,7 @@ class Scene:
         groups = islice(grouped(traffic.stream(), PARTITIONS), WARM_UP + SLICE)
         sent = [record for group in groups for record in group]
         self.rows: dict[tuple[int, bytes], bytes] = {}
-        self.plain = Engine(self.row, None, Policy(), DAY_MS, RoundRobin(lambda *_: []))
+        self.plain = Engine(self.row, None, Policy(), DAY_MS, RoundRobin(lambda *_: []), PARTITIONS)
         self._offset = 0
         self._settle([encode(opening, PARTITIONS) for opening in traffic.openings()])
         self._settle(sent[:-SLICE])

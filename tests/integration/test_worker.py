@@ -256,6 +256,6 @@ def test_topics_with_another_partition_count_are_refused_in_one_line(own_broker:
     kafka = own_broker.bootstrap
     with worker(kafka, tmp_path) as first:
         first.wait_ready()
-    refusal = pytest.raises(AssertionError, match="has 4 partitions, OTB_PARTITIONS says 6")
+    refusal = pytest.raises(AssertionError, match="have 4 partitions, OTB_PARTITIONS says 6")
     with worker(kafka, tmp_path, partitions=6) as second, refusal:
         second.wait_ready()

@@ -20,6 +20,7 @@ from tests.simulation.group import Place
 from tests.simulation.producer import Transactions
 from tests.simulation.schedule import Schedule
 from tests.simulation.store import Store
+from tests.simulation.story import PARTITIONS
 from tests.simulation.turns import Activity, turn, until
 from topics.transport.consumer import Slice
 from topics.transport.fencing import Membership
@@ -61,7 +62,8 @@ class Worker:
         self.client = Client(broker, schedule, name, plan.most)
         self.consumer = Consumer(self.client, store)
         self.transactions = Transactions(broker, f"opentobuy-{name}", schedule, self.spawn)
-        engine = Engine(store.row, None, Policy(shed_after_ms=SHED_AFTER_MS), 300_000, RoundRobin(store.scan))
+        policy = Policy(shed_after_ms=SHED_AFTER_MS)
+        engine = Engine(store.row, None, policy, 300_000, RoundRobin(store.scan), PARTITIONS)
         self.decider = Decider(
             engine, self.transactions, CHANGELOG, store.write, METRICS,  # type: ignore[arg-type]
             step=self._step, clock=self._clock,

@@ -38,6 +38,7 @@ class Bench:
     model: Model | None = None
     policy: Policy = field(default_factory=Policy)
     max_future_ms: int = 300_000
+    partitions: int = 1
     rows: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
     sent: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     offset: int = 0
@@ -49,6 +50,7 @@ class Bench:
             self.policy,
             self.max_future_ms,
             RoundRobin(self._scan),
+            self.partitions,
         )
 
     def run(

@@ -2,8 +2,14 @@
 
 SIGNAL:STEP:COUNT   ends or freezes at a numbered step of a commit, for example KILL:commit:200 (the 200th time it
                     comes to that step); the signal goes to this process alone
+HANG:STEP:COUNT     stands still there for ever, and its event loop with it
+STANDSTILL:COUNT    the agent waits for ever at its COUNT-th slice; everything else goes on
+SLOW_RECOVERY:S     its tables are not restored before S seconds have passed
 EARLY               the seek that Faust makes between resuming input and emptying the streams' queues takes until a
                     slice is in a queue (at most 2 s), and the agent is slow to take it out
+
+With OTB_NEXT_ROW it is a worker of a later release, which knows one more version of the row
+(tests/support/next_row.py).
 """
 
 from __future__ import annotations
@@ -11,13 +17,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from typing import Any
 
 from mode.utils.queues import FlowControlQueue
 
 from agents.app import run
+from agents.decider import Decider
 from agents.settings import Settings
+from tests.support import next_row
 from topics.transport.consumer import SliceConsumer
+from topics.transport.recovery import MarkerAwareRecovery
 
 
 class Fault:
@@ -25,14 +35,20 @@ class Fault:
 
     def __init__(self, plan: str) -> None:
         name, self._step, count = plan.split(":")
-        self._signal = getattr(signal, f"SIG{name}")
+        self._signal = None if name == "HANG" else getattr(signal, f"SIG{name}")
         self._left = int(count)
+
+    def _hurt(self) -> None:
+        if self._signal is None:
+            time.sleep(3600)
+        else:
+            os.kill(os.getpid(), self._signal)
 
     def __call__(self, step: str) -> None:
         if step == self._step:
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), self._signal)
+                self._hurt()
 
 
 def let_input_come_early() -> None:
@@ -56,10 +72,40 @@ def let_input_come_early() -> None:
     FlowControlQueue.get = slow_get  # type: ignore[method-assign]
 
 
+def let_the_agent_stand_still(count: int) -> None:
+    handle = Decider.handle
+    left = iter(range(count - 1))
+
+    async def stand_still(decider: Decider, slice_: Any, consumer: SliceConsumer) -> None:
+        if next(left, None) is None:
+            await asyncio.Event().wait()
+        await handle(decider, slice_, consumer)
+
+    Decider.handle = stand_still  # type: ignore[method-assign]
+
+
+def let_recovery_take(seconds: int) -> None:
+    need_recovery, done_at = MarkerAwareRecovery.need_recovery, time.monotonic() + seconds
+
+    def need_it_longer(recovery: MarkerAwareRecovery) -> bool:
+        return time.monotonic() < done_at or need_recovery(recovery)
+
+    MarkerAwareRecovery.need_recovery = need_it_longer  # type: ignore[method-assign]
+
+
 def main() -> None:
     plan = os.environ.get("OTB_FAULT", "")
-    if plan == "EARLY":
-        let_input_come_early()
+    if os.environ.get("OTB_NEXT_ROW"):
+        next_row.install()
+        print(f"row version {next_row.NUMBER}", flush=True)
+    kind, _, rest = plan.partition(":")
+    of_the_code = {
+        "EARLY": let_input_come_early,
+        "STANDSTILL": lambda: let_the_agent_stand_still(int(rest)),
+        "SLOW_RECOVERY": lambda: let_recovery_take(int(rest)),
+    }
+    if kind in of_the_code:
+        of_the_code[kind]()
         run(Settings())
     else:
         run(Settings(), Fault(plan) if plan else lambda _step: None)

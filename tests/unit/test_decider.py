@@ -14,6 +14,7 @@ from agents.decider import Decider
 from agents.metrics import WorkerMetrics
 from tests.support import messages as say
 from tests.support.engine import Bench
+from topics.admin import PartitionMismatch
 from topics.transport.consumer import Slice
 from topics.transport.fencing import MemberFenced, Membership
 
@@ -167,3 +168,15 @@ async def test_every_step_is_announced_in_order() -> None:
     stage.decider._step = note
     await stage.handle("ref-1")
     assert steps == ["begin", "decide", "write", "commit", "apply", "done"]
+
+
+async def test_nothing_is_committed_when_a_message_astray_comes_of_other_partitions(stage: Stage) -> None:
+    async def changed() -> None:
+        raise PartitionMismatch("authorizations has 6")
+
+    stage.bench.rows.clear()
+    stage.bench.engine.partitions = 2**31  # no key is at home in partition 0 then
+    stage.decider._check_partitions = changed
+    with pytest.raises(PartitionMismatch):
+        await stage.handle("ref-1")
+    assert stage.did == ["begin", "release"]

@@ -163,3 +163,15 @@ def test_a_typical_row_stays_small() -> None:
         if n % 30 == 0:
             bench.run(say.payment(60_000, f"pay-{n}", transmitted_at=at))
     assert len(bench.rows[0, b"acct-1"]) < 2048
+
+
+def test_a_message_that_came_to_a_wrong_partition_is_not_answered_from_there() -> None:
+    """F9, F10: with another partitioner an account's messages come where its row is not; a second row must not be."""
+    bench = Bench(partitions=4)  # `acct-4` is at home in partition 0, where the bench puts everything
+    bench.run(say.opened("acct-4"), say.opened("acct-1"))
+    assert list(bench.rows) == [(0, b"acct-4")]
+    bench.run(say.request("ref-4", account="acct-4"), say.request("ref-1", account="acct-1"))
+    assert [(d["account_id"], d["reason"]) for d in bench.on("authorization-decisions")] == [
+        ("acct-1", "malformed"), ("acct-4", None),
+    ]  # fmt: skip
+    assert [letter["reason"] for letter in bench.on("dead-letters")] == ["wrong-partition"] * 2

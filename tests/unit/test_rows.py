@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
+from models.account import Account
 from tables import rows
-from tables.rows import UnreadableRow
+from tables.rows import NewerRow, UnreadableRow, UnwritableVersion
 from tests.support import messages as say
+from tests.support import next_row
 from tests.support.engine import Bench
 
 ROW_OF_VERSION_1 = bytes.fromhex(
@@ -34,7 +39,7 @@ def test_a_row_survives_its_encoding(row: bytes) -> None:
 
 
 def test_the_first_byte_is_the_version(row: bytes) -> None:
-    assert row[0] == rows.VERSION
+    assert row[0] == max(rows.VERSIONS)
 
 
 @pytest.mark.parametrize("cut", [b"", b"\x63", b"\x01"])
@@ -82,3 +87,50 @@ def test_a_row_tells_when_a_sweep_has_something_to_do_without_being_decoded() ->
     assert rows.due_at(rows.encode(account)) == account.holds["ref-1"].expires_at
     account.holds.clear()
     assert rows.due_at(rows.encode(account)) == 2**63 - 1
+
+
+def test_a_row_of_a_later_version_is_refused_and_no_message_is_blamed(row: bytes) -> None:
+    """A dead letter for every message of every account that a later release has touched: that would be a rollback."""
+    later = next_row.encode(rows.decode(row))
+    with pytest.raises(NewerRow, match="a row has version 3, this release reads up to 2"):
+        rows.decode(later)
+    bench = Bench(rows={(0, b"acct-1"): later})
+    with pytest.raises(NewerRow):
+        bench.run(say.request("ref-2"))
+    with pytest.raises(NewerRow):
+        bench.run(say.tick(say.T0 + 30 * say.DAY))
+    assert bench.sent == []
+
+
+def test_a_row_with_more_fields_is_refused_and_not_cut(row: bytes) -> None:
+    """An older release that reads what it knows, and writes that back, loses the rest without a word."""
+    fields: list[Any] = msgspec.msgpack.decode(row[9:])
+    with pytest.raises(NewerRow, match="fields that this release does not know"):
+        rows.decode(row[:9] + msgspec.msgpack.encode([*fields, 1]))
+
+
+def test_every_part_of_a_row_refuses_fields_that_it_does_not_know() -> None:
+    seen: set[type] = set()
+    waiting: list[Any] = [msgspec.inspect.type_info(Account)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, msgspec.inspect.StructType) and part.cls not in seen:
+            seen.add(part.cls)
+            assert part.cls.__struct_config__.forbid_unknown_fields, part.cls
+            waiting += [field.type for field in part.fields]
+        for name in ("item_type", "key_type", "value_type"):
+            if hasattr(part, name):
+                waiting.append(getattr(part, name))
+        waiting += list(getattr(part, "types", ())) + list(getattr(part, "item_types", ()))
+    assert len(seen) >= 10
+
+
+def test_a_release_writes_the_version_it_is_told_to(row: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = rows.decode(row)
+    assert rows.encoder()(account) == rows.encoder(2)(account) == row
+    for version in (1, 3):
+        with pytest.raises(UnwritableVersion, match=f"does not write rows of version {version}, only of 2"):
+            rows.encoder(version)
+    monkeypatch.setitem(rows.VERSIONS, next_row.NUMBER, next_row.VERSION)
+    assert rows.encoder()(account)[0] == 3
+    assert rows.decode(rows.encoder()(account)) == rows.decode(rows.encoder(2)(account)) == account

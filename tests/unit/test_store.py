@@ -122,7 +122,7 @@ def test_a_damaged_store_is_not_blamed_on_the_record() -> None:
         raise StoreDamaged("the store of partition 0 is damaged: Corruption: block checksum mismatch")
 
     bench = Bench()
-    bench.engine = Engine(row, None, Policy(), 300_000, RoundRobin(lambda *_: []))
+    bench.engine = Engine(row, None, Policy(), 300_000, RoundRobin(lambda *_: []), 1)
     with pytest.raises(StoreDamaged):
         bench.run(say.request())
 

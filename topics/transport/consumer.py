@@ -145,6 +145,11 @@ class SliceConsumer(driver.Consumer):
         """The slice in work is done with, committed or dropped."""
         self._idle.set()
 
+    @property
+    def in_work(self) -> bool:
+        """A slice was handed out and is not done with."""
+        return not self._idle.is_set()
+
     def open_input(self, term: int) -> None:
         """The tables of this term are restored; without effect if another has begun."""
         self._tables_restored = term == self.term

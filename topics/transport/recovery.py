@@ -33,6 +33,7 @@ class MarkerAwareRecovery(Recovery):
     """
 
     deadline_s: float = 300.0
+    before_input: Callable[[], Awaitable[None]] | None = None
     _positioned = False  # the partitions of this assignment have been sought to where the store ends
     _term = 0  # of the consumer, when this assignment came
 
@@ -61,6 +62,8 @@ class MarkerAwareRecovery(Recovery):
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         self._positioned = False
+        if self.before_input is not None:
+            await self.before_input()
         await super().on_recovery_completed(generation_id)
         if generation_id == self.app.consumer_generation_id:
             self._consumer.open_input(self._term)
@@ -126,6 +129,7 @@ class MarkerAwareTables(TableManager):
     transaction is aborted by then and the end offsets are final."""
 
     before_recovery: Callable[[], Awaitable[Any]] | None = None
+    before_input: Callable[[], Awaitable[None]] | None = None  # after every assignment
     recovery_deadline_s: float = 300.0
 
     @property
@@ -133,6 +137,7 @@ class MarkerAwareTables(TableManager):
         if self._recovery is None:
             self._recovery = MarkerAwareRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
             self._recovery.deadline_s = self.recovery_deadline_s
+            self._recovery.before_input = self.before_input
         return cast(MarkerAwareRecovery, self._recovery)
 
     async def on_start(self) -> None:

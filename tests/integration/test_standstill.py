@@ -1,0 +1,81 @@
+"""A worker that stands still ends; one that only has nothing to do, or waits for others, does not."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from agents.app import EXIT_UNKNOWN_OUTCOME
+from deploy.embedded.kafka import Broker
+from tests.support import messages as say
+from tests.support.checker import Run
+from tests.support.story import ACCOUNTS, just_now, open_accounts
+from tests.support.traffic import producer, send, wait_for
+from tests.support.workers import WorkerProcess, worker
+
+DEADLINE_S = 8
+LINE = f"worker ends: nothing was decided for {DEADLINE_S} s while input waited"
+
+
+@pytest.mark.parametrize("fault", ["HANG:decide:5", "HANG:commit:5", "STANDSTILL:5"])
+def test_a_worker_that_stands_still_ends_and_the_next_one_goes_on(
+    fault: str, own_broker: Broker, tmp_path: Path
+) -> None:
+    """In HANG the event loop stands as well. Heartbeats go on in both, so that nobody else would get the partitions."""
+    kafka = own_broker.bootstrap
+    at = just_now()
+    openings = [say.opened(f"acct-{number}", transmitted_at=at) for number in range(ACCOUNTS)]
+    requests = [say.request(f"ref-{number}", account=f"acct-{number}", transmitted_at=at) for number in range(9)]
+    with worker(kafka, tmp_path, fault=fault, stall_deadline_s=DEADLINE_S) as hung:
+        hung.wait_for_line("ready")
+        send(producer(kafka), openings)
+        assert hung.wait_ended() == EXIT_UNKNOWN_OUTCOME
+        assert LINE in hung.output()
+        assert 'File "' in hung.output(), "where it stood"
+    with worker(kafka, tmp_path) as next_:
+        next_.wait_ready()
+        wait_for(kafka, "account-updates", ACCOUNTS)
+        send(producer(kafka), requests)
+        wait_for(kafka, "authorization-decisions", 9)
+        Run(kafka).check()
+
+
+def decides(kafka: str, only: WorkerProcess, count: int) -> None:
+    at = just_now()
+    send(producer(kafka), [say.request(f"ref-{count}-{n}", account="acct-1", transmitted_at=at) for n in range(count)])
+    wait_for(kafka, "authorization-decisions", count)
+    assert only.process.poll() is None
+    assert LINE not in only.output()
+
+
+def test_a_worker_that_waits_is_left_alone(own_broker: Broker, tmp_path: Path) -> None:
+    """For its tables, for input (ticks of a minute stand for none), and for a broker that is away."""
+    kafka = own_broker.bootstrap
+    assert own_broker.process is not None
+    settings = {"stall_deadline_s": DEADLINE_S, "clock_tick_ms": 60_000}
+    with worker(kafka, tmp_path, fault=f"SLOW_RECOVERY:{DEADLINE_S + 7}", **settings) as only:
+        only.wait_ready()
+        open_accounts(kafka)
+        time.sleep(DEADLINE_S + 2)
+        decides(kafka, only, 3)
+        own_broker.process.send_signal(signal.SIGSTOP)
+        time.sleep(DEADLINE_S - 3)
+        own_broker.process.send_signal(signal.SIGCONT)
+        decides(kafka, only, 6)
+
+
+def test_a_broker_that_is_away_for_less_than_the_deadline_under_load(own_broker: Broker, tmp_path: Path) -> None:
+    """Ticks come every tenth of a second here, so a slice is in work when it goes."""
+    kafka = own_broker.bootstrap
+    with worker(kafka, tmp_path, stall_deadline_s=DEADLINE_S, clock_tick_ms=100) as only:
+        only.wait_ready()
+        open_accounts(kafka)
+        for number in (1, 2):
+            assert own_broker.process is not None
+            own_broker.process.send_signal(signal.SIGSTOP)
+            time.sleep(DEADLINE_S - 3)
+            own_broker.process.send_signal(signal.SIGCONT)
+            decides(kafka, only, number * 5)
