@@ -50,6 +50,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory, kafka_jars: list[Path]) -> 
 @pytest.fixture(autouse=True)
 def at_broker(broker: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OTB_KAFKA", broker)
+    monkeypatch.setenv("OTB_PARTITIONS", str(PARTITIONS))
     monkeypatch.setenv("OTB_HOME", str(tmp_path))
 
 
