@@ -94,6 +94,7 @@ class Broker:
         self.logs: dict[TP, Log] = defaultdict(Log)
         self.group = Group()
         self.committed = 0  # transactions so far
+        self.lists_transactions = True  # an older one, or one that is asked without the right to, does not
         self._producers: dict[str, _Producer] = defaultdict(_Producer)
         self._ending: list[Transaction] = []
 

@@ -14,9 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.protocol.group import HeartbeatRequest
 from faust.types import TP
 
 from tests.simulation.broker import Broker
+from tests.simulation.requests import Requests
 from tests.simulation.schedule import Schedule
 from tests.simulation.store import Store
 from tests.simulation.turns import turn, until
@@ -46,11 +48,14 @@ class Client:
         self._max_poll_records = most
         self._isolation_level = 1
         self._fetcher = self._coordinator = self._subscriptions = self
+        self._client = Requests(broker)
         self.fetch_context = nullcontext
         states = SimpleNamespace(assignment=SimpleNamespace(state_value=self._state))
         self._subscription = SimpleNamespace(subscription=states)
 
     # -- coordinator
+
+    group_id = "opentobuy"
 
     @property
     def generation(self) -> int:
@@ -63,6 +68,9 @@ class Client:
     @property
     def _group_instance_id(self) -> str | None:
         return self.membership.instance_id
+
+    async def _send_req(self, request: HeartbeatRequest) -> Any:
+        return await self._client.heartbeat(request, self.membership)
 
     async def fetch_committed_offsets(self, tps: list[TP]) -> dict[TP, Any]:
         """Stable ones: not while an open transaction may move them."""

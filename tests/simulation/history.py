@@ -58,6 +58,7 @@ class History:
         self._thaw_rate = schedule.choose([0.003, 0.01])
         self._storm = schedule.choose([200, 500, 1000])
         self._hurry = schedule.choose([0.4, len(self.to_send) / self._storm])
+        self.broker.lists_transactions = schedule.happens(0.7)
         self.turns = 0
 
     def run(self) -> None:
