@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 import faust
-import mode.loop
 import msgspec
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
-from agents import app as wiring
+from agents import faust_app
 from agents.decider import Decider
+from agents.ending import abandon
 from agents.engine import Decided, Engine
 from agents.metrics import WorkerMetrics
 from agents.settings import Settings
@@ -98,7 +98,7 @@ def build(stage: Stage) -> faust.App:
     settings = Settings(
         kafka=stage.bootstrap, app_id=stage.app_id, worker=WORKER, home=stage.folder, partitions=stage.partitions
     )
-    app = wiring._faust_app(settings, stage.cluster, "peers")
+    app = faust_app.make(settings, stage.cluster, "peers")
     table = accounts.declare(app, stage.partitions)
     transactions = Transactions(
         stage.cluster, f"{stage.app_id}-{WORKER}", stage.app_id, settings.transaction_timeout_ms
@@ -107,26 +107,26 @@ def build(stage: Stage) -> faust.App:
     decider = MinimalDecider(engine, transactions, stage.changelog, table.write, WorkerMetrics())
     decider.stage = stage
     _listen(app, stage, decider)
-    wiring._tables(app).before_recovery = transactions.start
+    faust_app.tables(app).before_recovery = transactions.start
     return app
 
 
 def _listen(app: faust.App, stage: Stage, decider: Decider) -> None:
     """The agent and the moments of `agents.app._listen`, without clock ticks."""
-    requests = app.topic(stage.requests, partitions=stage.partitions, acks=False, schema=wiring._SliceSchema())
+    requests = app.topic(stage.requests, partitions=stage.partitions, acks=False, schema=faust_app.SliceSchema())
 
     @app.agent(requests, name="decider")
     async def decide(stream: faust.StreamT[Any]) -> None:
         async for event in stream.events():
             try:
-                await decider.handle(cast(Slice, event.message.value), wiring._consumer(app))
+                await decider.handle(cast(Slice, event.message.value), faust_app.consumer(app))
             except asyncio.CancelledError:
                 raise
             except BaseException:
-                wiring._abandon("the outcome of a transaction is unknown")
+                abandon("the outcome of a transaction is unknown")
 
     async def revoked(_app: Any, _partitions: Any, **_kwargs: Any) -> None:
-        await decider.revoked(wiring._consumer(app))
+        await decider.revoked(faust_app.consumer(app))
 
     app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
 
@@ -134,11 +134,10 @@ def _listen(app: faust.App, stage: Stage, decider: Decider) -> None:
 def main() -> None:
     """Run until told to stop (compare `agents.app.run`)."""
     end_with_parent()
-    mode.loop.use("uvloop")
+    faust_app.prepare_process()
     app = build(Stage.from_arguments(sys.argv[1:]))
     del sys.argv[1:]
-    wiring._calm_garbage_collector()
-    wiring.faust_worker(app).execute_from_commandline()
+    faust_app.run(app)
 
 
 if __name__ == "__main__":

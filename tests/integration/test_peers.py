@@ -82,7 +82,7 @@ def test_a_peer_that_is_killed_goes_on_where_it_was(kafka: str, tmp_path: Path, 
     launch = peer.prepare(Toolbox(tmp_path, None, print))
     records = requests("kill", 6000, 200, PARTITIONS)
     with staged(kafka, peer, 1, PARTITIONS) as stage:
-        counter = DecidedCounter(kafka, stage.decisions, PARTITIONS)
+        counter = DecidedCounter(stage.cluster, stage.decisions, PARTITIONS)
         with running(launch.command(stage), tmp_path / "first.log") as process:
             _send(stage, records[:4000])
             assert counter.read_until(1, PATIENCE_S, process), process.last_words()

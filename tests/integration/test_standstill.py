@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.app import EXIT_UNKNOWN_OUTCOME
+from agents.ending import EXIT_UNKNOWN_OUTCOME
 from deploy.embedded.kafka import Broker
 from tests.support import messages as say
 from tests.support.checker import Run

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import faust
 import pytest
 
-from agents.app import faust_worker
+from agents.faust_app import process
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def root_logger() -> Iterator[logging.Logger]:
 
 
 def test_no_time_goes_into_log_records_that_nobody_sees(root_logger: logging.Logger) -> None:
-    process = faust_worker(faust.App("quiet", broker="kafka://127.0.0.1:1", web_enabled=False))
-    process._setup_logging()
+    quiet = process(faust.App("quiet", broker="kafka://127.0.0.1:1", web_enabled=False))
+    quiet._setup_logging()
     assert root_logger.handlers
     assert not logging.getLogger("aiokafka.conn").isEnabledFor(logging.DEBUG)
     assert logging.getLogger("agents.decider").isEnabledFor(logging.WARNING)
