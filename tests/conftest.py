@@ -21,7 +21,8 @@ from hypothesis import settings as hypothesis_settings
 
 from agents.settings import Settings
 from deploy.embedded import EmbeddedError, servers
-from deploy.embedded.kafka import Broker, Node, obtain_jars
+from deploy.embedded.installation import install_kafka
+from deploy.embedded.kafka import Broker, Node
 from deploy.embedded.ports import ReservedPort
 from deploy.embedded.postgres import Postgres
 from tests.containers import docker_answers, kafka_container, postgres_container
@@ -117,7 +118,7 @@ def topic_prefix() -> str:
 @pytest.fixture(scope="session")
 def kafka_jars(request: pytest.FixtureRequest) -> list[Path]:
     """The broker's jars."""
-    return obtain_jars(request.config.stash[_SETTINGS].home, print)
+    return install_kafka(request.config.stash[_SETTINGS].home, print)
 
 
 @pytest.fixture

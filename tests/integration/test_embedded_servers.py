@@ -21,7 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 from agents.settings import Settings
 from deploy import embedded
 from deploy.embedded import PortTaken, Run, StartError, servers
-from deploy.embedded.kafka import Broker, Node
+from deploy.embedded.kafka import Broker, Node, learned
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
 from tests.integration.held import ELSEWHERE, holder
@@ -115,6 +115,29 @@ def test_given_addresses_are_used_and_nothing_is_started(tmp_path: Path) -> None
     with servers(given, print) as run:
         assert (run.kafka, run.postgres_dsn, run.servers) == (given.kafka, given.postgres_dsn, [])
         assert list(run.folder.glob("*/")) == []
+
+
+def test_the_jvm_uses_what_it_learned_and_does_without_what_does_not_fit(
+    tmp_path: Path, kafka_jars: list[Path]
+) -> None:
+    assert learned(kafka_jars).stat().st_size > 10_000_000
+    jars = [tmp_path / jar.name for jar in kafka_jars]
+    for jar, original in zip(jars, kafka_jars, strict=True):
+        jar.symlink_to(original)
+    learned(jars).write_bytes(b"of another JVM")
+    for number, classpath in enumerate((kafka_jars, jars)):
+        with ReservedPort() as broker_port, ReservedPort() as controller_port:
+            node = Node(1, broker_port.number, controller_port.number)
+            broker = Broker(node, [node], tmp_path / str(number), classpath)
+            broker.prepare()
+            broker.start()
+            try:
+                broker.wait_ready()
+                assert broker.process is not None
+                mapped = Path(f"/proc/{broker.process.pid}/maps").read_text()
+                assert (str(learned(kafka_jars)) in mapped) == (classpath is kafka_jars)
+            finally:
+                broker.stop()
 
 
 @pytest.fixture

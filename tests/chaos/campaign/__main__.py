@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agents.settings import Settings
-from deploy.embedded.kafka import obtain_jars
+from deploy.embedded.installation import install_kafka
 from loadtest.machine import facts
 from tests.chaos.campaign import page
 from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Say
@@ -66,7 +66,7 @@ def _campaign(seed: int, length_s: float, wanted: Mapping[str, Fault], brokers: 
     passed = False
     try:
         with _progress() as say:
-            jars = obtain_jars(Settings().home, lambda line: say(line, 0))
+            jars = install_kafka(Settings().home, lambda line: say(line, 0))
             world = World(folder, jars, brokers, needs_disks(wanted))
             result = Campaign(seed, length_s, wanted, world, say, rate=rate).run()
         passed = result.passed

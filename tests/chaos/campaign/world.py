@@ -42,8 +42,8 @@ RESTART_S: Final = 1.0
 
 @dataclass
 class World:
-    """`folder` must be empty; `jars` come from `deploy.embedded.kafka.obtain_jars`. `size`: how many brokers; only one
-    that is alone has a link. `own_disks`: the local store and PostgreSQL get a small disk each, which takes root."""
+    """`folder` must be empty; `jars` come from `install_kafka`. `size`: how many brokers; only one that is alone has a
+    link. `own_disks`: the local store and PostgreSQL get a small disk each, which takes root."""
 
     folder: Path
     jars: Sequence[Path]

@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 
 from agents.settings import Settings
-from deploy.embedded.kafka import Broker, Node, obtain_jars
+from deploy.embedded.installation import install_kafka
+from deploy.embedded.kafka import Broker, Node
 from deploy.embedded.ports import ReservedPort
 from tests.benchmarks.works import calibration
 from tests.chaos.recovery import page
@@ -51,7 +52,7 @@ def _broker() -> Iterator[tuple[str, Path]]:
         ReservedPort() as controller_port,
     ):
         node = Node(1, broker_port.number, controller_port.number)
-        broker = Broker(node, [node], Path(folder) / "kafka", obtain_jars(Settings().home, print))
+        broker = Broker(node, [node], Path(folder) / "kafka", install_kafka(Settings().home, print))
         broker.prepare()
         broker.start()
         try:

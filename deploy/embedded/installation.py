@@ -1,0 +1,55 @@
+"""Kafka under the home directory: its jars, and what the JVM has learned about them.
+
+A broker starts in a third of the time when the JVM finds its classes loaded, linked and profiled (an AOT cache, JEP
+483, 514 and 515). It learns that in a run of its own, once on every machine; it checks that JVM and jars are the same,
+and goes without a cache that does not fit.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from deploy.embedded.errors import EmbeddedError
+from deploy.embedded.kafka import Broker, Node, learned, obtain_jars
+from deploy.embedded.ports import ReservedPort
+
+_LEARNING_S: Final = 120
+
+
+def install_kafka(home: Path, on_progress: Callable[[str], None]) -> list[Path]:
+    """The jars for `Broker`, shared by all runs; raises StartError. Several processes may do this at once."""
+    jars = obtain_jars(home, on_progress)
+    if not learned(jars).exists():
+        on_progress("letting the JVM learn Kafka, once")
+        _learn(jars)
+    return jars
+
+
+def _learn(jars: list[Path]) -> None:
+    """Start a broker, stop it in order, and keep what the JVM writes at its end. All works without it, but slower."""
+    with (
+        tempfile.TemporaryDirectory(prefix=".learn-", dir=jars[0].parent) as folder,
+        ReservedPort() as broker_port,
+        ReservedPort() as controller_port,
+    ):
+        node = Node(1, broker_port.number, controller_port.number)
+        found = Path(folder) / "learned"
+        broker = Broker(node, [node], Path(folder) / "kafka", jars, jvm_options=(f"-XX:AOTCacheOutput={found}",))
+        broker.prepare()
+        broker.start()
+        try:
+            broker.wait_ready()
+            assert broker.process is not None  # noqa: S101
+            broker.process.send_signal(signal.SIGTERM)
+            broker.process.wait(_LEARNING_S)
+        except (subprocess.TimeoutExpired, EmbeddedError):
+            return  # whoever starts a broker next will say what is wrong
+        finally:
+            broker.stop()
+        if found.exists():
+            found.replace(learned(jars))
