@@ -7,16 +7,15 @@ and goes without a cache that does not fit.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from deploy.embedded.errors import EmbeddedError
-from deploy.embedded.kafka import Broker, Node, learned, obtain_jars
-from deploy.embedded.ports import ReservedPort
+from deploy.embedded.kafka import learned, obtain_jars, running_broker
 
 _LEARNING_S: Final = 120
 
@@ -32,24 +31,14 @@ def install_kafka(home: Path, on_progress: Callable[[str], None]) -> list[Path]:
 
 def _learn(jars: list[Path]) -> None:
     """Start a broker, stop it in order, and keep what the JVM writes at its end. All works without it, but slower."""
-    with (
-        tempfile.TemporaryDirectory(prefix=".learn-", dir=jars[0].parent) as folder,
-        ReservedPort() as broker_port,
-        ReservedPort() as controller_port,
-    ):
-        node = Node(1, broker_port.number, controller_port.number)
+    with tempfile.TemporaryDirectory(prefix=".learn-", dir=jars[0].parent) as folder:
         found = Path(folder) / "learned"
-        broker = Broker(node, [node], Path(folder) / "kafka", jars, jvm_options=(f"-XX:AOTCacheOutput={found}",))
-        broker.prepare()
-        broker.start()
-        try:
-            broker.wait_ready()
-            assert broker.process is not None  # noqa: S101
-            broker.process.send_signal(signal.SIGTERM)
-            broker.process.wait(_LEARNING_S)
-        except (subprocess.TimeoutExpired, EmbeddedError):
-            return  # whoever starts a broker next will say what is wrong
-        finally:
-            broker.stop()
-        if found.exists():
-            found.replace(learned(jars))
+        learning = (f"-XX:AOTCacheOutput={found}",)
+        # Whoever starts a broker next will say what is wrong.
+        with suppress(subprocess.TimeoutExpired, EmbeddedError):
+            with running_broker(Path(folder) / "kafka", jars, jvm_options=learning) as broker:
+                broker.ask_to_stop()
+                assert broker.process is not None  # noqa: S101
+                broker.process.wait(_LEARNING_S)
+            if found.exists():
+                found.replace(learned(jars))

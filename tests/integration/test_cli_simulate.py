@@ -16,8 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.cli.app import build
-from deploy.embedded.kafka import Broker, Node
-from deploy.embedded.ports import ReservedPort
+from deploy.embedded.kafka import running_broker
 from loadtest.opening import NotOpened, open_accounts
 from loadtest.openloop import Run, run
 from loadtest.result import LoadResult
@@ -34,17 +33,9 @@ PARTITIONS = 3
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory, kafka_jars: list[Path]) -> Iterator[str]:
     """A broker with the real topics: this module's own, because topic names are fixed."""
-    with ReservedPort() as broker_port, ReservedPort() as controller_port:
-        node = Node(1, broker_port.number, controller_port.number)
-        server = Broker(node, [node], tmp_path_factory.mktemp("broker") / "kafka", kafka_jars)
-        server.prepare()
-        server.start()
-        try:
-            server.wait_ready()
-            asyncio.run(ensure_topics(Cluster(server.bootstrap), "opentobuy", PARTITIONS, 1))
-            yield server.bootstrap
-        finally:
-            server.stop()
+    with running_broker(tmp_path_factory.mktemp("broker") / "kafka", kafka_jars) as server:
+        asyncio.run(ensure_topics(Cluster(server.bootstrap), "opentobuy", PARTITIONS, 1))
+        yield server.bootstrap
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 from agents.settings import Settings
 from deploy import embedded
 from deploy.embedded import PortTaken, Run, StartError, servers
-from deploy.embedded.kafka import Broker, Node, learned
+from deploy.embedded.kafka import Broker, Node, learned, running_broker
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
 from tests.integration.held import ELSEWHERE, holder
@@ -126,18 +126,10 @@ def test_the_jvm_uses_what_it_learned_and_does_without_what_does_not_fit(
         jar.symlink_to(original)
     learned(jars).write_bytes(b"of another JVM")
     for number, classpath in enumerate((kafka_jars, jars)):
-        with ReservedPort() as broker_port, ReservedPort() as controller_port:
-            node = Node(1, broker_port.number, controller_port.number)
-            broker = Broker(node, [node], tmp_path / str(number), classpath)
-            broker.prepare()
-            broker.start()
-            try:
-                broker.wait_ready()
-                assert broker.process is not None
-                mapped = Path(f"/proc/{broker.process.pid}/maps").read_text()
-                assert (str(learned(kafka_jars)) in mapped) == (classpath is kafka_jars)
-            finally:
-                broker.stop()
+        with running_broker(tmp_path / str(number), classpath) as broker:
+            assert broker.process is not None
+            mapped = Path(f"/proc/{broker.process.pid}/maps").read_text()
+            assert (str(learned(kafka_jars)) in mapped) == (classpath is kafka_jars)
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from deploy.embedded.kafka import Broker, Node
-from deploy.embedded.ports import ReservedPort
+from deploy.embedded.kafka import Broker, running_broker
 from deploy.embedded.postgres import Postgres
 from loadtest import clients
 from sinks.ledger import reports
@@ -127,16 +126,8 @@ def forgetful_broker(tmp_path: Path, kafka_jars: list[Path]) -> Iterator[Broker]
         "log.retention.ms": "1000", "log.retention.bytes": "1000", "log.retention.check.interval.ms": "500",
         "log.initial.task.delay.ms": "500", "log.segment.delete.delay.ms": "0",
     }  # fmt: skip
-    with ReservedPort() as broker_port, ReservedPort() as controller_port:
-        node = Node(1, broker_port.number, controller_port.number)
-        broker = Broker(node, [node], tmp_path / "kafka", kafka_jars, overrides=overrides)
-        broker.prepare()
-        broker.start()
-        try:
-            broker.wait_ready()
-            yield broker
-        finally:
-            broker.stop()
+    with running_broker(tmp_path / "kafka", kafka_jars, overrides=overrides) as broker:
+        yield broker
 
 
 async def test_the_journal_stays_whatever_the_cluster_forgets(forgetful_broker: Broker) -> None:

@@ -15,8 +15,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from deploy.embedded.kafka import Broker, Node
-from deploy.embedded.ports import ReservedPort
+from deploy.embedded.kafka import Broker, running_broker
 from tests.support import messages as say
 from tests.support.checker import Run
 from tests.support.story import just_now, open_accounts, story
@@ -186,16 +185,8 @@ def _compact_at_once(kafka: str, topic: str) -> None:
 @contextmanager
 def small_segments(folder: Path, jars: list[Path]) -> Iterator[str]:
     """A broker that compacts as soon as there is anything to compact."""
-    with ReservedPort() as broker_port, ReservedPort() as controller_port:
-        node = Node(1, broker_port.number, controller_port.number)
-        broker = Broker(node, [node], folder, jars, overrides={"log.cleaner.backoff.ms": "100"})
-        broker.prepare()
-        broker.start()
-        try:
-            broker.wait_ready()
-            yield broker.bootstrap
-        finally:
-            broker.stop()
+    with running_broker(folder, jars, overrides={"log.cleaner.backoff.ms": "100"}) as broker:
+        yield broker.bootstrap
 
 
 def test_f1_a_second_worker_joins_and_one_leaves_under_load(own_broker: Broker, tmp_path: Path, database: str) -> None:

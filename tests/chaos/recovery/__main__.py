@@ -15,8 +15,7 @@ from rich.console import Console
 
 from agents.settings import Settings
 from deploy.embedded.installation import install_kafka
-from deploy.embedded.kafka import Broker, Node
-from deploy.embedded.ports import ReservedPort
+from deploy.embedded.kafka import running_broker
 from tests.benchmarks.works import calibration
 from tests.chaos.recovery import page
 from tests.chaos.recovery.failover import failover
@@ -46,20 +45,10 @@ def main(
 @contextmanager
 def _broker() -> Iterator[tuple[str, Path]]:
     """A new broker and a folder for workers; both are gone afterwards."""
-    with (
-        tempfile.TemporaryDirectory(prefix="opentobuy-recovery-") as folder,
-        ReservedPort() as broker_port,
-        ReservedPort() as controller_port,
-    ):
-        node = Node(1, broker_port.number, controller_port.number)
-        broker = Broker(node, [node], Path(folder) / "kafka", install_kafka(Settings().home, print))
-        broker.prepare()
-        broker.start()
-        try:
-            broker.wait_ready()
+    with tempfile.TemporaryDirectory(prefix="opentobuy-recovery-") as folder:
+        jars = install_kafka(Settings().home, print)
+        with running_broker(Path(folder) / "kafka", jars) as broker:
             yield broker.bootstrap, Path(folder) / "workers"
-        finally:
-            broker.stop()
 
 
 if __name__ == "__main__":

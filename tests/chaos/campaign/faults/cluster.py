@@ -67,13 +67,20 @@ def of_the_transactions(world: World, _random: Random) -> Broker:
 
 
 @dataclass(frozen=True)
-class OneKilled:
-    """SIGKILL; the broker is started again on the same data after some seconds."""
+class _ToOne:
+    """What a fault to one broker, which `choice` finds, says of itself."""
 
     name: str
     what: str
     choice: Choice
     proof: Proof = "decisions"
+    lasts_s: float = 24.0
+
+
+@dataclass(frozen=True)
+class OneKilled(_ToOne):
+    """SIGKILL; the broker is started again on the same data after some seconds."""
+
     lasts_s: float = 28.0
 
     def strike(self, world: World, random: Random) -> Damage:
@@ -88,14 +95,8 @@ class OneKilled:
 
 
 @dataclass(frozen=True)
-class OnePaused:
+class OnePaused(_ToOne):
     """SIGSTOP, and SIGCONT after some seconds: it still believes that it leads."""
-
-    name: str
-    what: str
-    choice: Choice
-    proof: Proof = "decisions"
-    lasts_s: float = 24.0
 
     def strike(self, world: World, random: Random) -> Damage:
         broker, at = self.choice(world, random), time.time()
@@ -106,14 +107,8 @@ class OnePaused:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Moved(_ToOne):
     """SIGTERM: a broker that shuts down hands what it leads and coordinates to others, and is started again."""
-
-    name: str
-    what: str
-    choice: Choice
-    proof: Proof = "decisions"
-    lasts_s: float = 24.0
 
     def strike(self, world: World, random: Random) -> Damage:
         broker, at = self.choice(world, random), time.time()
