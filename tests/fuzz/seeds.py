@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from itertools import islice
-from typing import Any, get_args
+from typing import get_args
 
 import orjson
 
@@ -26,27 +26,8 @@ BETWEEN = 1000
 
 
 def _messages() -> list[Inbound]:
-    """One of every type and kind, in an order in which most of them do something."""
-    told: list[Any] = [
-        say.opened(time_zone="America/New_York"),
-        say.request(stan="000001", rrn="123456789012", partial_approval=True, merchant_city="Springfield"),
-        say.request("ref-2", 0, kind="account-verification", avs_result="Y", cvv_result="M"),
-        say.request("ref-3", 2000, kind="cash-advance", entry_mode="magstripe", merchant_name="☕ Kaffee™"),
-        say.increment(),
-        say.completion(),
-        say.stand_in("ref-4"),
-        say.reversal("ref-3"),
-        say.presentment(),
-        say.refund(),
-        say.dispute(),
-        say.payment(),
-        say.account_status("frozen"),
-        say.card_status("lost"),
-        say.limit(200_000),
-        say.controls(),
-    ]
-    at = [NOW + BETWEEN * number for number in range(len(told))]
-    return [replace(each, transmitted_at=when) for each, when in zip(told, at, strict=True)] + [say.tick(at[-1])]
+    """One of every type and kind, at times in an order in which most of them do something."""
+    return [replace(each, transmitted_at=NOW + BETWEEN * number) for number, each in enumerate(say.one_of_each())]
 
 
 def _decided() -> Bench:

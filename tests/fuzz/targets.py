@@ -15,7 +15,7 @@ from models.account import Account
 from sinks.ledger import decoding
 from sinks.ledger.errors import Unpostable
 from tables import rows
-from topics import codec
+from topics import codec, quick
 from topics.declarations import INPUTS
 from topics.iso8583 import Malformed, decode
 from topics.iso8583.packager import pack, unpack
@@ -31,6 +31,8 @@ def record(data: bytes) -> None:
         return
     topic, value = INPUTS[data[0] % len(INPUTS)].name, data[1:]
     key = _account_id(value)
+    quickly = quick.read(value)
+    assert quickly is None or quickly == codec.read_carefully(value)
     refused = codec.refused_request(value)
     assert refused is None or all(refused.values())
     try:

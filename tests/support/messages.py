@@ -168,3 +168,26 @@ def controls(message_id: str = "controls-1", account: str = "acct-1", **changes:
 
 def tick(at: int) -> ClockTick:
     return ClockTick("clock-tick", 1, at)
+
+
+def one_of_each() -> list[Any]:
+    """One of every type and kind, in an order in which most of them do something."""
+    return [
+        opened(time_zone="America/New_York"),
+        request(stan="000001", rrn="123456789012", partial_approval=True, merchant_city="Springfield"),
+        request("ref-2", 0, kind="account-verification", avs_result="Y", cvv_result="M"),
+        request("ref-3", 2000, kind="cash-advance", entry_mode="magstripe", merchant_name="☕ Kaffee™"),
+        increment(),
+        completion(),
+        stand_in("ref-4"),
+        reversal("ref-3"),
+        presentment(),
+        refund(),
+        dispute(),
+        payment(),
+        account_status("frozen"),
+        card_status("lost"),
+        limit(200_000),
+        controls(),
+        tick(T0),
+    ]
