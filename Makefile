@@ -6,6 +6,8 @@ BIN := .venv/bin
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 # uv is fetched by pip and does in seconds what takes pip most of a minute; where uv cannot reach the packages, pip goes on.
 INSTALL = install() { $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@" || $(BIN)/pip install --quiet "$$@"; }; install
+# A file's tests stay together: they share what they have set up. One broker and one PostgreSQL for each process.
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -20,10 +22,10 @@ demo: .venv/runtime.stamp ## start everything, play 30 s of card traffic, check 
 	$(BIN)/otb demo $(ARGS)
 
 test: .venv/dev.stamp ## run all tests on real servers (ARGS="-k name" to choose)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: .venv/dev.stamp ## run the tests that need no server
-	$(BIN)/python -m pytest tests/unit tests/property tests/scenarios tests/simulation tests/fuzz $(ARGS)
+	$(PYTEST) tests/unit tests/property tests/scenarios tests/simulation tests/fuzz $(ARGS)
 
 chaos: .venv/dev.stamp ## hurt everything under load, on 1 broker and on 3, check it, write docs/reliability*.md (ARGS="--seed 7")
 	$(BIN)/python -m tests.chaos.campaign --minutes 7.5 --page docs/reliability.md $(ARGS)
