@@ -183,8 +183,7 @@ def _watch_partitions(worker: Worker) -> None:
 
 
 async def _start_producers(worker: Worker) -> None:
-    await worker.transactions.start()
-    await worker.ticker.start()
+    await asyncio.gather(worker.transactions.start(), worker.ticker.start())
 
 
 def _cluster(settings: Settings) -> Cluster:

@@ -21,17 +21,18 @@ class _KnownRows(RowStore):
 
     on_newer: OnNewer | None = None
 
-    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+    def write(
+        self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int, *, logged: bool = True
+    ) -> None:
         rows = list(rows)
         if self.on_newer is not None:
             self._look(rows, self.on_newer)
-        super().write(partition, rows, offset)
+        super().write(partition, rows, offset, logged=logged)
 
     @staticmethod
     def _look(rows: Iterable[tuple[bytes, bytes | None]], on_newer: OnNewer) -> None:
         try:
-            for _key, row in rows:
-                require_known(row or b"")
+            require_known(row for _key, row in rows)
         except NewerRow as newer:
             on_newer(newer)
             raise

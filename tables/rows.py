@@ -12,7 +12,7 @@ out beside the old one and taken back, it still writes the old version when told
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -81,20 +81,22 @@ def encoder(version: int | None = None) -> Encode:
     return chosen.encode
 
 
-def require_known(row: bytes) -> None:
-    """Raise NewerRow for a row of a later version; looks at its first byte alone."""
-    if row and row[0] > max(VERSIONS):
-        raise NewerRow(
-            f"a row has version {row[0]}, this release reads up to {max(VERSIONS)}: "
-            "a later release has written here (docs/upgrades.md)"
-        )
+def require_known(rows: Iterable[bytes | None]) -> None:
+    """Raise NewerRow if there is a row of a later version among them; looks at their first bytes alone."""
+    newest = max(VERSIONS)
+    for row in rows:
+        if row and row[0] > newest:
+            raise NewerRow(
+                f"a row has version {row[0]}, this release reads up to {newest}: "
+                "a later release has written here (docs/upgrades.md)"
+            )
 
 
 def decode(row: bytes) -> Account:
     """The account in a row; raises UnreadableRow naming the version or the field, NewerRow among them."""
     version = VERSIONS.get(row[0]) if row else None
     if version is None:
-        require_known(row)
+        require_known([row])
         raise UnreadableRow(f"row version {row[:1].hex() or 'missing'} is none of {', '.join(map(str, VERSIONS))}")
     try:
         return version.decode(row)

@@ -4,6 +4,11 @@ Faust's own store holds up to 256 MB of write buffers and a 2 GiB cache for each
 changelog offset in two writes (a crash between them replays rows), and finds the partition of a key through the
 event being processed. This one keeps memory small, writes rows and offset together, and is told the partition.
 
+A restore from the start of a changelog goes past RocksDB's log, which would write every row a second time. After a
+crash the store then is as it was some batches ago, rows and offset alike, and what is missing is read again. But rows
+that are in the log must not follow rows that were in memory only, or a crash would leave a gap that no offset tells of:
+the memory is flushed before the first of them.
+
 A full disk is no damage: whatever meets it tells `on_full`, which ends the worker in one line. After a restart the rows
 that did not fit come from the changelog, and until there is space the partitions are another worker's.
 
@@ -29,6 +34,11 @@ WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
 BLOCK_CACHE_BYTES: Final = 16 * 1024 * 1024
 MAX_OPEN_FILES: Final = 256
 BLOOM_BITS_PER_KEY: Final = 10
+LEVELS: Final = 7
+CALM: Final = {"level0_file_num_compaction_trigger": "4"}
+"""RocksDB's own: files of level 0 that are merged into level 1, and all that is there again with them."""
+RESTORING: Final = {"level0_file_num_compaction_trigger": "16"}
+"""A quarter of the merges, and still fewer files than the 20 from which RocksDB slows writes down."""
 MARK: Final = "DAMAGED"
 """A file of this name in a partition's folder: its rows are not to be read any more."""
 
@@ -59,6 +69,8 @@ def open_database(path: Path) -> rocksdict.Rdict:
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_max_write_buffer_number(2)
     options.set_keep_log_file_num(2)
+    none, snappy = rocksdict.DBCompressionType.none(), rocksdict.DBCompressionType.snappy()
+    options.set_compression_per_level([none] + [snappy] * (LEVELS - 1))  # files of level 0 are soon merged anyway
     blocks = rocksdict.BlockBasedOptions()
     blocks.set_block_cache(rocksdict.Cache(BLOCK_CACHE_BYTES))
     blocks.set_bloom_filter(BLOOM_BITS_PER_KEY, block_based=False)
@@ -71,7 +83,12 @@ class RowStore(rocksdb.Store):
 
     on_full: Callable[[StoreFull], None] = staticmethod(refuse)
 
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._unlogged: set[int] = set()  # partitions with rows that may be in memory only
+
     def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
+        self._unlogged.discard(partition)
         path: Path = self.partition_path(partition)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,8 +115,13 @@ class RowStore(rocksdb.Store):
         offset = self.row(tp.partition, self.offset_key)
         return None if offset is None else int(offset)
 
-    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
-        """Apply changelog records up to `offset` in one atomic write; None deletes the row. Raises StoreDamaged."""
+    def write(
+        self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int, *, logged: bool = True
+    ) -> None:
+        """Apply changelog records up to `offset` in one atomic write; None deletes the row. Raises StoreDamaged.
+
+        Not `logged`, for many rows of a restore, it is quicker, and a crash may undo it and what was so written before.
+        """
         batch = rocksdict.WriteBatch(raw_mode=True)
         for key, row in rows:
             if row is None:
@@ -108,11 +130,28 @@ class RowStore(rocksdb.Store):
                 batch.put(key, row)
         batch.put(self.offset_key, b"%d" % offset)
         try:
-            self._db_for_partition(partition).write(batch)
+            database = self._db_for_partition(partition)
+            if logged:
+                self._settle(partition, database)
+                database.write(batch)
+            else:
+                self._hurry(partition, database)
+                database.write(batch, _past_the_log())
         except Exception as error:
             self._note_full(error)
             self._note_damage(partition, error)
             raise
+
+    def _hurry(self, partition: int, database: rocksdict.Rdict) -> None:
+        if partition not in self._unlogged:
+            database.set_options(RESTORING)
+            self._unlogged.add(partition)
+
+    def _settle(self, partition: int, database: rocksdict.Rdict) -> None:
+        if partition in self._unlogged:
+            database.flush()
+            database.set_options(CALM)
+            self._unlogged.discard(partition)
 
     def scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """At most `limit` rows in key order, starting behind `after` (b"" from the start); raises StoreDamaged."""
@@ -156,6 +195,12 @@ class RowStore(rocksdb.Store):
             offsets[message.tp] = max(message.offset, offsets.get(message.tp, -1))
         for tp, offset in offsets.items():
             self.write(tp.partition, rows[tp], offset)
+
+
+def _past_the_log() -> rocksdict.WriteOptions:
+    options = rocksdict.WriteOptions()
+    options.disable_wal = True  # type: ignore[method-assign, assignment]  # the stub lacks that it is a property
+    return options
 
 
 def _tells_of_damage(error: Exception) -> bool:

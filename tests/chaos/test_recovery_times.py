@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,15 @@ import pytest
 from deploy.embedded.kafka import Broker
 from tests.chaos.recovery import page
 from tests.chaos.recovery.failover import ALLOWED_S, Failover, failover
-from tests.chaos.recovery.restore import Restore, restore
+from tests.chaos.recovery.restore import APP_ID, Restore, fill, restore, rows_under
+from tests.support.traffic import PARTITIONS
+from tests.support.workers import worker
+from topics.admin import ensure_topics
+from topics.cluster import Cluster
+from topics.transport.recovery import FAR
+
+MANY = 4 * PARTITIONS * FAR
+"""Rows of a changelog that is far from restored for most of the time."""
 
 
 @pytest.mark.parametrize("standby_replicas", [0, 1])
@@ -24,6 +33,21 @@ def test_every_row_comes_back_from_the_changelog(own_broker: Broker, tmp_path: P
     found = restore(own_broker.bootstrap, tmp_path, 3000)
     assert found.rows == 3000
     assert 500 < found.bytes_a_row < 1000, "rows of the usual size"
+
+
+def test_a_restore_that_is_killed_half_way_goes_on_where_its_store_ends(own_broker: Broker, tmp_path: Path) -> None:
+    kafka = own_broker.bootstrap
+    asyncio.run(ensure_topics(Cluster(kafka), APP_ID, PARTITIONS, 1))
+    fill(kafka, MANY)
+    with worker(kafka, tmp_path) as killed:
+        while not any(tmp_path.rglob("*.sst")):
+            assert killed.process.poll() is None, killed.output()
+        killed.end()
+    assert rows_under(tmp_path) < MANY, "it was half way"
+    with worker(kafka, tmp_path) as again:
+        again.wait_ready()
+        again.end()
+    assert rows_under(tmp_path) == MANY
 
 
 def test_a_figure_over_what_is_allowed_fails_the_run() -> None:

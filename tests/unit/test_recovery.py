@@ -10,9 +10,10 @@ import pytest
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
-from topics.transport.recovery import MarkerAwareRecovery
+from topics.transport.recovery import FAR, MarkerAwareRecovery
 
 CHANGELOG = TP("changelog", 0)
+FAR_END = 5 * FAR
 
 
 class Consumer:
@@ -87,3 +88,15 @@ async def test_it_is_not_restored_before_everything_is_read_and_applied(
     recovery.active_offsets[CHANGELOG] = applied
     await recovery._finish_partitions()
     assert recovery.need_recovery() is True
+
+
+@pytest.mark.parametrize(("offset", "far"), [(FAR_END - FAR - 1, False), (FAR_END - FAR - 2, True)])
+async def test_only_an_owner_far_from_the_end_may_lose_batches(
+    recovery: MarkerAwareRecovery, consumer: Consumer, offset: int, far: bool
+) -> None:
+    consumer.end = FAR_END
+    assert recovery.is_far(CHANGELOG, offset) is False, "the end is not known yet"
+    await position(recovery, consumer)
+    assert recovery.is_far(CHANGELOG, offset) is far
+    recovery.active_tps = set()  # a standby's
+    assert recovery.is_far(CHANGELOG, offset) is False

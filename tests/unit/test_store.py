@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import get_context
 from pathlib import Path
 
 import faust
@@ -127,6 +130,73 @@ def test_a_damaged_store_is_not_blamed_on_the_record() -> None:
         bench.run(say.request())
 
 
+BATCHES, BATCH = 40, 1000
+"""Of rows of 400 bytes: about as much as two of RocksDB's buffers."""
+
+
+def restored(store: RowStore, batches: range, *, logged: bool) -> None:
+    for number in batches:
+        rows = [(b"%d-%d" % (number, each), os.urandom(400)) for each in range(BATCH)]
+        store.write(1, rows, offset=number, logged=logged)
+
+
+def _restored_and_killed(folder: Path, steps: list[tuple[range, bool]]) -> None:
+    store = opened(folder)
+    for batches, logged in steps:
+        restored(store, batches, logged=logged)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def after_a_crash(folder: Path, steps: list[tuple[range, bool]]) -> RowStore:
+    """The store of a process that was killed after these steps of a restore: (batches, whether they were logged)."""
+    process = get_context("spawn").Process(target=_restored_and_killed, args=(folder, steps))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    return opened(folder)
+
+
+def batches_in(store: RowStore) -> int:
+    """The batches up to the store's offset; all of them are there, and nothing of a later one is."""
+    offset = store.persisted_offset(CHANGELOG)
+    count = 0 if offset is None else offset + 1
+    for number in range(BATCHES):
+        there = sum(store.row(1, b"%d-%d" % (number, each)) is not None for each in range(BATCH))
+        assert there == (BATCH if number < count else 0), f"batch {number} of {count}"
+    return count
+
+
+def test_a_crash_of_a_restore_leaves_rows_and_offset_of_some_batch(tmp_path: Path) -> None:
+    found = after_a_crash(tmp_path, [(range(BATCHES), False)])
+    assert 0 < batches_in(found) < BATCHES, "the last were in memory, which is why it is quick"
+    restored(found, range(batches_in(found), BATCHES), logged=True)
+    assert batches_in(found) == BATCHES
+
+
+def test_what_is_logged_never_survives_what_was_restored_before_it(tmp_path: Path) -> None:
+    """Else the offset would speak of rows that are gone, and nobody would read them again."""
+    steps = [(range(5), False), (range(5, 6), True), (range(6, 7), False), (range(7, 8), True)]
+    assert batches_in(after_a_crash(tmp_path, steps)) == 8
+
+
+def test_a_restore_merges_less_and_calms_down_afterwards(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+
+    def files() -> int:
+        return int(store._dbs[1].property_value("rocksdb.num-files-at-level0") or 0)
+
+    for each in range(12):
+        store.write(1, [(b"key", b"%d" % each)], offset=each, logged=False)
+        store._dbs[1].flush()
+    assert files() == 12
+    store.write(1, [(b"key", b"last")], offset=12)
+    deadline = time.monotonic() + 30
+    while files() > 1:
+        assert time.monotonic() < deadline, f"{files()} files, and nothing merges them"
+        time.sleep(0.01)
+    assert store.row(1, b"key") == b"last"
+
+
 def test_a_full_disk_is_no_damage_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
     """The system's own refusal, by way of RocksDB: no file may grow beyond a limit, as on a full disk."""
     store = opened(tmp_path)
@@ -139,6 +209,16 @@ def test_a_full_disk_is_no_damage_and_loses_nothing_that_was_written(tmp_path: P
     assert (store.row(1, b"first"), store.row(1, b"key-0"), store.persisted_offset(CHANGELOG)) == (b"row", None, 1)
     store.write(1, [(b"key-0", b"row")], offset=2)
     close(store)
+
+
+def test_a_full_disk_is_told_when_a_restore_ends(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.write(1, [(b"key-%d" % number, os.urandom(200)) for number in range(ROWS)], offset=2, logged=False)
+    with no_file_beyond(64 * 1024), pytest.raises(StoreFull):
+        store.write(1, [], offset=3)
+    with suppress(Exception):
+        close(store)
+    assert opened(tmp_path).persisted_offset(CHANGELOG) is None
 
 
 def test_a_full_disk_at_the_start_is_told_as_well(tmp_path: Path) -> None:

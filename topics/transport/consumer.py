@@ -61,6 +61,8 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         require_stable_offsets(self._consumer)
 
     async def _fetch_records(self, consumer: AIOKafkaConsumer, *args: Any, **kwargs: Any) -> Any:
+        if not cast(SliceConsumer, self.consumer).takes_input:
+            kwargs["max_records"] = None  # all that was fetched, so that the next fetch travels while it is stored
         records = await super()._fetch_records(consumer, *args, **kwargs)
         self.fetched_under = membership(consumer)  # no await since the records left the fetcher
         for tp, fetched in records.items():
@@ -150,6 +152,11 @@ class SliceConsumer(driver.Consumer):
         """A slice was handed out and is not done with."""
         return not self._idle.is_set()
 
+    @property
+    def takes_input(self) -> bool:
+        """The next poll may bring a slice; before, all it brings is the changelog's."""
+        return self._tables_restored
+
     def open_input(self, term: int) -> None:
         """The tables of this term are restored; without effect if another has begun."""
         self._tables_restored = term == self.term
@@ -210,10 +217,10 @@ class SliceConsumer(driver.Consumer):
     def _restore(self, tp: TP, fetched: list[ConsumerRecord]) -> None:
         """Changelog records during recovery, active or standby: to the store in one write."""
         tables = cast(Any, self.app.tables)
-        tables._changelogs[tp.topic].data.write(
-            tp.partition, [(record.key, record.value) for record in fetched], fetched[-1].offset
-        )
-        tables.recovery.restored(tp, fetched[-1].offset)
+        rows, offset = [(record.key, record.value) for record in fetched], fetched[-1].offset
+        logged = not tables.recovery.is_far(tp, offset)
+        tables._changelogs[tp.topic].data.write(tp.partition, rows, offset, logged=logged)
+        tables.recovery.restored(tp, offset)
 
     def _in_thread(self, verb: str, tps: Iterable[TP]) -> None:
         consumer = self.thread._ensure_consumer()

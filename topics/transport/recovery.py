@@ -19,6 +19,9 @@ from mode import Service
 from topics.transport.consumer import SliceConsumer
 
 POLL_S = 0.02
+FAR = 10_000
+"""Records to the end: a restore that has more to go may lose its last batches in a crash, to be quicker. About as many
+rows as the store keeps in memory, so that there is little more to gain."""
 
 
 class RecoveryOverdue(RuntimeError):
@@ -79,6 +82,11 @@ class MarkerAwareRecovery(Recovery):
         now = monotonic()
         (self._active_events_received_at if active else self._standby_events_received_at)[tp] = now
         self._last_flush_at = now
+
+    def is_far(self, tp: TP, offset: int) -> bool:
+        """Whether `offset` is far from the end to which this worker, as the owner, has to restore a partition."""
+        end = self.active_highwaters.get(tp) if tp in self.active_tps else None
+        return end is not None and end - offset > FAR
 
     async def standby_lags(self) -> dict[TP, int]:
         """Records of the changelog that this worker, as a standby, has yet to read; by partition."""
@@ -143,4 +151,6 @@ class MarkerAwareTables(TableManager):
     async def on_start(self) -> None:
         if self.before_recovery is not None:
             await self.before_recovery()
-        await super().on_start()
+        # Faust's own sleeps a second, for agents that declare tables while they start.
+        await self._update_channels()
+        await self.recovery.start()

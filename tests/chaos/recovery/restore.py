@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def restore(kafka: str, folder: Path, count: int) -> Restore:
     start_s, start_processor_s = _ready_after(kafka, folder / "without")
     size = fill(kafka, count)
     seconds, processor_s = _ready_after(kafka, folder / "with")
-    found = sum(_rows_in(path) for path in _databases(folder / "with"))
+    found = rows_under(folder / "with")
     assert found == count, f"{found} of {count} rows are in the store"
     return Restore(count, size, seconds, start_s, processor_s - start_processor_s)
 
@@ -95,7 +96,9 @@ def sample_rows() -> list[bytes]:
 
 def _many(sample: list[bytes], count: int) -> Iterator[tuple[bytes, bytes]]:
     accounts = [rows.decode(row) for row in sample]
-    for number in range(count):
+    numbers = list(range(count))
+    random.Random(count).shuffle(numbers)  # cardholders do not spend in the order of their ids
+    for number in numbers:
         account = accounts[number % len(accounts)]
         account.account_id = f"acct-{number:08}"
         yield account.account_id.encode(), rows.encode(account)
@@ -111,15 +114,16 @@ def _ready_after(kafka: str, folder: Path) -> tuple[float, float]:
         return seconds, used.user + used.system
 
 
-def _databases(folder: Path) -> list[Path]:
+def rows_under(folder: Path) -> int:
+    """Rows in the stores of a worker that has ended."""
     found = sorted(path for path in (folder / "tables").rglob("*.db") if path.is_dir())
     assert len(found) == PARTITIONS, found
-    return found
+    return sum(map(_rows_in, found))
 
 
 def _rows_in(path: Path) -> int:
     database = open_database(path)
     try:
-        return sum(1 for _row in database.items()) - OFFSET_KEY_COUNT
+        return max(0, sum(1 for _row in database.items()) - OFFSET_KEY_COUNT)
     finally:
         database.close()
