@@ -10,9 +10,10 @@ import copy
 import socket
 import socketserver
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,8 +104,14 @@ def test_one_record_in_a_hundred_is_poison_and_no_account_is_in_two_chapters() -
     sent = list(story.told(seed=3, chapters=2))
     poison = [record for record in sent if record.key.startswith(story.POISON_KEY)]
     assert 0.7 < 100 * len(poison) / len(sent) < 1.3
-    assert sum(record.topic == "authorizations" for record in sent) - len(poison) == 2 * story.CHAPTER
-    assert all(sum(record.topic == topic for record in sent) > 500 for topic in ("payments", "clearings"))
+    bodies = [orjson.loads(record.value or b"") for record in sent if not record.key.startswith(story.POISON_KEY)]
+    asked = [body for body in bodies if body.get("kind") == "refund"]
+    assert sum(record.topic == "authorizations" for record in sent) - len(poison) == 2 * story.CHAPTER + len(asked)
+    types = Counter(body["type"] for body in bodies)
+    assert all(types[name] > 250 for name in ("payment-received", "presentment", "refund", "dispute-event"))
+    stages = Counter(body["stage"] for body in bodies if body["type"] == "dispute-event")
+    assert len(stages) == 5
+    assert min(stages.values()) > 10
     assert len({record.key for record in poison}) == len(poison)
     accounts = {opening.account_id.encode() for opening in story.accounts(2)}
     assert {record.key for record in sent} - {record.key for record in poison} == accounts
@@ -281,7 +288,7 @@ def test_the_last_decision_lost_or_given_twice_is_found(told: Told) -> None:
 
 
 def test_a_dead_letter_lost_doubled_or_changed_is_found(told: Told) -> None:
-    letter = next(each for each in told.history.dead_letters if each["value_base64"])
+    letter = _letter_of_poison(told)
     told.history.dead_letters.append(letter)
     with pytest.raises(checker.Difference, match="has 2 dead letters"):
         checker.check(told.history)
@@ -293,8 +300,39 @@ def test_a_dead_letter_lost_doubled_or_changed_is_found(told: Told) -> None:
         checker.check(told.history)
 
 
+def _letter_of_poison(told: Told) -> dict[str, Any]:
+    poison = _base64(story.POISON_KEY)[:8]
+    letters = told.history.dead_letters
+    return next(each for each in letters if each["value_base64"] and each["key_base64"].startswith(poison))
+
+
+def test_a_refund_or_dispute_that_went_wrong_is_found(told: Told) -> None:
+    """Each kind of reply, changed, is another than the auditor's; a refused dispute must be in the dead letters."""
+    updates = told.history.replies[UPDATES]
+    for type_, outcome, planted in (
+        ("refund", "applied", "posted-unlinked"),
+        ("refund", "partly-suspended", "applied"),
+        ("dispute-event", "applied", "illegal-dispute-stage"),
+        ("dispute-event", "amount-exceeds-purchase", "unknown-purchase"),
+    ):
+        number, body = next(
+            (n, body)
+            for n, body in enumerate(orjson.loads(each.value or b"") for each in updates)
+            if (body["cause"], body["outcome"]) == (type_, outcome)
+        )
+        right = updates[number]
+        updates[number] = right._replace(value=orjson.dumps(body | {"outcome": planted}))
+        with pytest.raises(checker.Difference, match=f"account {body['account_id']}: "):
+            checker.check(told.history)
+        updates[number] = right
+    parked = next(each for each in told.history.dead_letters if each["reason"] == "illegal-dispute-stage")
+    told.history.dead_letters.remove(parked)
+    with pytest.raises(checker.Difference, match="answered illegal-dispute-stage, has 0 dead letters"):
+        checker.check(told.history)
+
+
 def test_a_message_in_the_dead_letters_is_found(told: Told) -> None:
-    letter = next(each for each in told.history.dead_letters if each["value_base64"])
+    letter = _letter_of_poison(told)
     record = next(each for each in told.history.inputs["authorizations"] if each.key == ACCOUNT.encode())
     told.history.dead_letters.append(
         letter
@@ -334,26 +372,56 @@ def test_what_the_replies_leave_open_the_journal_decides() -> None:
     late, payment, request = _pair("late", 9, 9), _pair("pay-1", 5, 9), _pair("ref-1", 6, 9)
     sides = [late, payment], [request]
     none: list[bool] = []
-    assert list(merged(sides, lambda: ["ref-1"], none)) == [late, request, payment]
+    assert list(merged(sides, _Progress(["ref-1", "pay-1"]), none)) == [late, request, payment]
+    assert list(merged(sides, _Progress(["ref-2", "a", "b", "pay-1"]), none)) == [late, request, payment]
     assert none == [], "there was no choice"
-    choices: list[bool] = []
-    assert list(merged(sides, lambda: ["pay-1"], choices)) == [late, payment, request]
-    assert other_choice(choices)
-    assert list(merged(sides, lambda: ["pay-1"], choices)) == [late, request, payment]
-    assert not other_choice(choices)
+    others: list[bool] = []
+    assert list(merged(sides, _Progress(["pay-1"]), others)) == [late, payment, request]
+    assert other_choice(others)
+    assert list(merged(sides, _Progress(["pay-1"]), others)) == [late, request, payment]
+    assert not other_choice(others)
     early = _pair("ref-0", 6, 6)
-    assert list(merged(([late], [early]), lambda: ["late"], none)) == [early, late]
+    assert list(merged(([late], [early]), _Progress(["late"]), none)) == [early, late]
 
 
-def test_declined_requests_come_before_the_update_that_changes_the_open_to_buy_they_name() -> None:
-    """Forty at one time and three updates: 12,341 orders, of which one is right."""
-    late = _pair("late", 9, 9, open_to_buy=100)
-    declined = [_pair(f"ref-{number}", 6, 9, open_to_buy=100, outcome="declined") for number in range(40)]
-    updates = [_pair(f"pres-{left}", 5, 9, open_to_buy=left) for left in (90, 80, 70)]
-    causes = iter([*["pres-90"] * 40, "pres-80", "pres-70"])
-    choices: list[bool] = []
-    assert list(merged(([late, *updates], declined), lambda: [next(causes)], choices)) == [late, *declined, *updates]
-    assert choices == []
+def test_what_the_journal_leaves_open_the_figures_decide() -> None:
+    """Only the request fits before the payment: 40 such at one time would have too many orders to try them."""
+    late, payment, request = _pair("late", 9, 9), _pair("pay-1", 5, 9), _pair("ref-1", 6, 9)
+    sides, none = ([late, payment], [request]), list[bool]()
+    assert list(merged(sides, _Progress(["pay-1"], fitting={"ref-1"}), none)) == [late, request, payment]
+    assert list(merged(sides, _Progress(["pay-1"], fitting={"pay-1"}), none)) == [late, payment, request]
+    assert none == []
+
+
+def test_a_refusal_leaves_no_trace_and_says_nothing_about_the_time_of_what_follows() -> None:
+    """A dispute that was refused at a later time than a request that was decided after it; a repeat of an answer."""
+    refused, request = _pair("dispute-1", 9, 9, outcome="illegal-dispute-stage"), _pair("ref-1", 6, 6)
+    others: list[bool] = []
+    assert list(merged(([refused], [request]), _Progress([]), others)) == [refused, request]
+    assert other_choice(others)
+    assert list(merged(([refused], [request]), _Progress([]), others)) == [request, refused]
+    again, none = _pair("ref-1", 12, 12), list[bool]()
+    update = _pair("pay-1", 9, 9)
+    assert list(merged(([update], [again]), _Progress(["pay-1"], again={"ref-1"}), none)) == [again, update]
+    assert none == []
+
+
+@dataclass
+class _Progress:
+    """An account that stands still; without `fitting` everything fits it."""
+
+    left: list[str]
+    fitting: set[str] | None = None
+    again: set[str] = field(default_factory=set)
+
+    def repeats(self, pair: Pair) -> bool:
+        return pair.message.message_id in self.again
+
+    def fits(self, pair: Pair) -> bool:
+        return self.fitting is None or pair.message.message_id in self.fitting
+
+    def causes_left(self) -> list[str]:
+        return self.left
 
 
 def _pair(name: str, transmitted_at: int, decided_at: int, **reply: Any) -> Pair:

@@ -3,6 +3,7 @@ checked. `python -m tests.chaos.campaign --seed N --minutes M`, or `make chaos`.
 
     schedule     which fault when: a function of seed and length, nothing else
     story        what is sent: authorisations of ever new accounts, one record in a hundred poison
+    money        what follows requests: presentments, payments, refunds, disputes
     load         sends the story at a steady rate
     world        the broker, the database, the workers and the sink, as processes that can be hurt
     disk         a disk that can run full
@@ -11,6 +12,7 @@ checked. `python -m tests.chaos.campaign --seed N --minutes M`, or `make chaos`.
     conduct      plays the schedule and keeps a trial for every fault
     history      what the topics say, one partition at a time
     pairing      each message with its reply, in the order they were decided in
+    figures      how far the auditor has come, for the search of that order
     checker      one decision each, books in agreement, every poison record in the dead letters once
     ledger       the ledger in PostgreSQL against the rows
     page         docs/reliability.md and the table on the terminal

@@ -4,8 +4,8 @@
     declined because it had waited too long had done so.
 2.  Every account's journal entries are numbered without a gap, balance, and are those of the auditor's books.
 3.  The changelog's last row of every account says what its entries add up to.
-4.  Every poison record has one dead letter, which holds it whole; nothing else is in the dead letters but messages that
-    were parked under the outcome that their reply names.
+4.  Every poison record has one dead letter, which holds it whole, and so has every update that was refused; nothing
+    else is in the dead letters but messages that were parked under the outcome that their reply names.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from tables import rows
+from tests.chaos.campaign.figures import Progress
 from tests.chaos.campaign.history import SHED_AFTER_MS, History, Record, read
 from tests.chaos.campaign.pairing import (
-    ENTRIES_OF_AN_UPDATE,
     Pair,
     Sides,
     Unpaired,
@@ -32,6 +32,8 @@ from tests.support.checker import Run
 
 REFUSED: Final = "processing-error"
 """The engine's word for a message that it could not decide though it could read it: a bug, wherever it is."""
+PARKED: Final = frozenset({"unknown-purchase", "illegal-dispute-stage", "amount-exceeds-purchase"})
+"""Outcomes of updates that are refused, with nothing of them on the account: people must look at them."""
 MOST_ORDERS: Final = 100
 """Orders of one account that are tried at most."""
 
@@ -117,30 +119,25 @@ def check(history: History) -> int:
 def _check_account(history: History, account_id: str, sides: Sides) -> None:
     """Raises Difference unless the auditor agrees with an order in which all may have been decided; then it tells of
     the order that it agreed with longest."""
-    decisions_first: list[bool] = []
+    others: list[bool] = []
     found: list[tuple[int, Difference]] = []
     while len(found) < MOST_ORDERS:
         agreed: list[Pair] = []
         try:
-            _audit(history, account_id, sides, decisions_first, agreed)
+            _audit(history, account_id, sides, others, agreed)
         except Difference as difference:
             found.append((len(agreed), difference))
-            if not other_choice(decisions_first):
+            if not other_choice(others):
                 break
         else:
             return
     raise max(found, key=lambda each: each[0])[1]
 
 
-def _audit(history: History, account_id: str, sides: Sides, decisions_first: list[bool], agreed: list[Pair]) -> None:
+def _audit(history: History, account_id: str, sides: Sides, others: list[bool], agreed: list[Pair]) -> None:
     """One order, see `merged`; `agreed` gets what the auditor agrees with."""
     auditor, entries = Auditor(shed_after=SHED_AFTER_MS), history.by_account.get(account_id, [])
-
-    def next_causes() -> list[str]:
-        written = sum(map(len, auditor.books[account_id].journal))
-        return [entry.cause for entry in entries[written : written + ENTRIES_OF_AN_UPDATE]]
-
-    for pair in merged(sides, next_causes, decisions_first):
+    for pair in merged(sides, Progress(auditor, account_id, entries), others):
         try:
             settled = auditor.check(pair.message, pair.reply)
             if settled is None and getattr(pair.reply, "reason", None) == "timed-out":
@@ -164,6 +161,10 @@ def _check_dead_letters(history: History, pairs: dict[tuple[str, int], Pair]) ->
         if is_poison(record) and letters[topic, offset] != 1:
             what = f"poison at {topic} {offset} has {letters[topic, offset]} dead letters"
             raise Difference(what, None, history, record.at)
+    for where, pair in pairs.items():
+        if letters[where] != 1 and getattr(pair.reply, "outcome", None) in PARKED:
+            what = f"{where[0]} {where[1]}, answered {pair.reply.outcome}, has {letters[where]} dead letters"
+            raise Difference(what, pair.message.account_id, history, pair.record.at)
     for letter in history.dead_letters:
         where = letter["topic"], letter["offset"]
         _check_dead_letter(history, letter, inputs.get(where), pairs.get(where))

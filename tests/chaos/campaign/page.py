@@ -24,11 +24,12 @@ FOLDERS: Final = re.compile(r"(?<![\w/])/(?:[\w.@+-]+/)+")
 TESTED: Final = ("agents", "deploy", "models", "sinks", "tables", "topics")
 _HOW: Final = """\
 - **The load**: {rate} messages a second over the real topics (requests, increments, advices, reversals, repeats,
-  presentments, payments) to one worker, one in a hundred of them poison: undecodable, empty, without a value, or too
-  large. It goes on during faults.
+  payments, presentments, refunds, disputes through all stages) to one worker, one in a hundred of them poison:
+  undecodable, empty, without a value, or too large. It goes on during faults.
 - **Lost** is what the checker found wrong with the inputs that came in after a fault and before the next: a request
   without its one decision or with another than the auditor's, journal entries that are not in the auditor's books, a
-  row in the changelog or a ledger in PostgreSQL that disagrees with them, poison without its one dead letter.
+  row in the changelog or a ledger in PostgreSQL that disagrees with them, poison or a refused dispute without
+  its one dead letter.
 - **Recovered after** counts, in seconds, from the fault until *every* partition has decided again, by a worker that was
   started or has taken over after it; for PostgreSQL and the sink, until the ledger grows again. It includes the outage
   where one was held on purpose, and on a machine this small the start of a Python process.

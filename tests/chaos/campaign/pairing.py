@@ -3,15 +3,16 @@
 Replies come in the order of their inputs, topic by topic; between topics there is no order that Kafka knows. What
 is known: a reply says the account's time when it was decided, which is the message's own time or, if something later
 had been decided before, the time of that. So it never runs backwards, and of several pairs with the same time the one
-whose message names it came first. Where this leaves a choice, the journal helps, which is one sequence; see `merged`.
+whose message names it came first; only a refusal that leaves no trace on the account leaves its time as it was, too.
+Where this leaves a choice, the journal helps, which is one sequence, and the figures in the replies; see `merged`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import zip_longest
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
@@ -21,6 +22,13 @@ from tests.support.checker import REPLIES
 
 ENTRIES_OF_AN_UPDATE: Final = 3
 """A presentment writes down what becomes of its hold (two entries at most) and itself."""
+REFUSALS: Final = frozenset(
+    {
+        "stale-duplicate", "conflicting-duplicate", "duplicate", "currency-mismatch", "unknown-account",
+        "unknown-purchase", "illegal-dispute-stage", "amount-exceeds-purchase",
+    }
+)  # fmt: skip
+"""What a reply says when its message has left the account as it was, its time included."""
 
 
 class Pair(NamedTuple):
@@ -104,54 +112,86 @@ def _updates(history: History) -> Iterator[Pair]:
             raise Unpaired(f"no reply to {topic} {record.offset}", record)
 
 
-def merged(sides: Sides, next_causes: Callable[[], list[str]], decisions_first: list[bool]) -> Iterator[Pair]:
+class Progress(Protocol):
+    """How far the account has come with the pairs that `merged` has given."""
+
+    def repeats(self, pair: Pair) -> bool:
+        """Whether it was answered before, and its reply is that answer: it changes nothing, whenever it comes."""
+
+    def fits(self, pair: Pair) -> bool:
+        """Whether time and open-to-buy, as far as its reply tells what they were before it, are the account's now."""
+
+    def causes_left(self) -> list[str]:
+        """What caused the journal entries that the pairs given so far do not explain, in order."""
+
+
+def merged(sides: Sides, progress: Progress, others: list[bool]) -> Iterator[Pair]:
     """An account's pairs in an order in which they may have been decided.
 
-    `next_causes`: what caused the next ENTRIES_OF_AN_UPDATE journal entries that the pairs given so far do not explain.
-    Every update wrote one in its own name, so as long as that is not among them, a decision came first.
-    `decisions_first` holds the choices that even this leaves open (a decision that wrote nothing may have come before
-    or after the update); it is extended by False for every choice that it does not have yet.
+    `others` says for every choice that is left open (a decision that wrote nothing may have come before or after an
+    update) whether the less likely is taken; it is extended by False for every choice that it does not have yet.
     """
     updates, decisions = map(deque, sides)
-    open_choices, before = 0, None
+    choices = 0
     while updates and decisions:
-        first = _first(updates[0], decisions[0])
-        if first is None and updates[0].message.message_id not in next_causes():
-            first = decisions[0]
+        update, decision = updates[0], decisions[0]
+        first = _known_first(update, decision, progress)
         if first is None:
-            first = _by_open_to_buy(before, updates[0], decisions[0])
-        if first is None:
-            if open_choices == len(decisions_first):
-                decisions_first.append(False)
-            first = decisions[0] if decisions_first[open_choices] else updates[0]
-            open_choices += 1
-        before = (updates if first is updates[0] else decisions).popleft()
-        yield before
+            if choices == len(others):
+                others.append(False)
+            likely = decision if _leaves_no_trace(decision) and not _leaves_no_trace(update) else update
+            first = likely if not others[choices] else decision if likely is update else update
+            choices += 1
+        yield (updates if first is update else decisions).popleft()
     yield from updates
     yield from decisions
 
 
-def other_choice(decisions_first: list[bool]) -> bool:
+def other_choice(others: list[bool]) -> bool:
     """Change the last choice that can be changed; False when all have been made."""
-    while decisions_first and decisions_first[-1]:
-        decisions_first.pop()
-    if decisions_first:
-        decisions_first[-1] = True
-    return bool(decisions_first)
+    while others and others[-1]:
+        others.pop()
+    if others:
+        others[-1] = True
+    return bool(others)
 
 
-def _by_open_to_buy(before: Pair | None, update: Pair, decision: Pair) -> Pair | None:
-    """A request that was declined leaves the open-to-buy as it was, and its reply says what it was. So of the many of
-    one time behind an outage it is known which came before an update that changes it: too many orders to try them."""
-    if before is None or getattr(decision.reply, "outcome", None) != "declined":
-        return None
-    unchanged = decision.reply.open_to_buy == before.reply.open_to_buy != update.reply.open_to_buy
-    return decision if unchanged and decision.reply.decided_at == before.reply.decided_at else None
+def _known_first(update: Pair, decision: Pair, progress: Progress) -> Pair | None:
+    """Which comes first, None: either may. The time in a reply that left no trace says only what came before it."""
+    for pair in (update, decision):
+        if progress.repeats(pair):
+            return pair
+    first = None
+    if not (_leaves_no_trace(update) or _leaves_no_trace(decision)):
+        first = _by_time(update, decision)
+    if first is None:
+        first = _by_journal(progress.causes_left(), update, decision)
+    if first is None:
+        fitting = [pair for pair in (update, decision) if progress.fits(pair)]
+        first = fitting[0] if len(fitting) == 1 else None
+    return first
 
 
-def _first(update: Pair, decision: Pair) -> Pair | None:
-    """Which was decided first, None: either may have been."""
+def _leaves_no_trace(pair: Pair) -> bool:
+    return (getattr(pair.reply, "reason", None) or getattr(pair.reply, "outcome", None)) in REFUSALS
+
+
+def _by_time(update: Pair, decision: Pair) -> Pair | None:
     if update.reply.decided_at != decision.reply.decided_at:
         return update if update.reply.decided_at < decision.reply.decided_at else decision
     named = [pair for pair in (update, decision) if pair.message.transmitted_at == pair.reply.decided_at]
     return named[0] if len(named) == 1 else None
+
+
+def _by_journal(left: list[str], update: Pair, decision: Pair) -> Pair | None:
+    """An update that has yet to write an entry in its own name comes after all that must be written before. One that
+    writes none (a dispute that is refused, arbitration won) may come at any time."""
+    if update.message.message_id not in left:
+        return None
+    is_next = update.message.message_id in left[:ENTRIES_OF_AN_UPDATE] and left[0] != _name(decision)
+    return None if is_next else decision
+
+
+def _name(pair: Pair) -> str:
+    """Under which its journal entries are written."""
+    return str(getattr(pair.message, "message_id", None) or pair.message.network_reference)

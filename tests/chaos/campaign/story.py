@@ -1,5 +1,5 @@
-"""What is sent: chapters of `tests.support.story`, each with accounts of its own; payments and presentments of what was
-requested; and poison among them.
+"""What is sent: chapters of `tests.support.story`, each with accounts of its own; the money that follows; and poison
+among them.
 
 An account's limit is used up after some hundred requests and everything is declined from then on; so every chapter
 begins with fresh accounts. They are all opened before the load starts: topics have no order among each other, and the
@@ -9,13 +9,13 @@ checker wants openings first.
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from loadtest.spool import encode
-from models.messages import AccountOpened, AuthorizationRequest, PaymentReceived, Presentment
+from models.messages import AccountOpened
+from tests.chaos.campaign.money import Money
 from tests.support import messages as say
 from tests.support.story import ACCOUNTS, just_now, story
 from tests.support.traffic import PARTITIONS
@@ -24,10 +24,6 @@ from topics.declarations import AUTHORIZATIONS, MAX_RECORD_BYTES
 CHAPTER: Final = 12_000
 """Messages in a chapter: at 100 ms of story each, 20 minutes, all of them in the past."""
 POISON_PERCENT: Final = 1
-PRESENTMENT_PERCENT: Final = 6
-PAYMENT_PERCENT: Final = 4
-RECENT: Final = 500
-"""Requests of which one may be presented."""
 POISON_KEY: Final = b"poison-"
 """How the checker, which must not ask the codec under test, knows a poison record."""
 
@@ -53,37 +49,17 @@ def accounts(chapters: int) -> list[AccountOpened]:
 
 
 def told(seed: int, chapters: int) -> Iterator[Outgoing]:
-    """Every record of the load in order: `chapters` * CHAPTER messages of the story, and as many hundredths of poison,
-    presentments and payments."""
+    """Every record of the load in order: `chapters` * CHAPTER messages of the story, poison and money among them."""
     random_ = random.Random(seed)
     number = 0
     for chapter in range(chapters):
-        requests: deque[AuthorizationRequest] = deque(maxlen=RECENT)
+        money = Money(random_, f"c{chapter}-")
         for message in story(CHAPTER, seed * 1000 + chapter):
             if random_.random() * 100 < POISON_PERCENT:
                 number += 1
                 yield poison(random_, number)
             yield record(_of_chapter(message, chapter))
-            yield from map(record, _money(random_, message, chapter, requests))
-
-
-def _money(
-    random_: random.Random, after: Any, chapter: int, requests: deque[AuthorizationRequest]
-) -> Iterator[PaymentReceived | Presentment]:
-    """Now and then a presentment of a recent request, or a payment. They get a time of their own between two messages
-    of the story: no two messages of an account that come over different topics name the same."""
-    at = after.transmitted_at + 50
-    if isinstance(after, AuthorizationRequest):
-        requests.append(after)
-    kind = random_.random() * 100
-    if kind < PRESENTMENT_PERCENT and requests:
-        about = random_.choice(requests)
-        account, final = f"c{chapter}-{about.account_id}", random_.random() < 0.8
-        amount = about.amount if random_.random() < 0.8 else random_.randrange(1, 30_000)
-        yield say.presentment(about.network_reference, amount, f"pres-{at}", account, transmitted_at=at, final=final)
-    elif kind < PRESENTMENT_PERCENT + PAYMENT_PERCENT:
-        account = f"c{chapter}-acct-{random_.randrange(ACCOUNTS)}"
-        yield say.payment(random_.randrange(1, 50_000), f"pay-{at}", account, transmitted_at=at)
+            yield from map(record, money.after(message))
 
 
 def record(message: Any) -> Outgoing:
