@@ -16,32 +16,42 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from models.messages import JournalEntry, Posting
+from tables import rows
 from tests.chaos.campaign import checker, page, story
 from tests.chaos.campaign.__main__ import report
+from tests.chaos.campaign.clock import ProducerClock, wrongly_stamped
 from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Trial
-from tests.chaos.campaign.faults import CLUSTER, REGISTRY, chosen
+from tests.chaos.campaign.faults import CLUSTER, REGISTRY, Damage, chosen
+from tests.chaos.campaign.faults.clocks import ahead
 from tests.chaos.campaign.faults.cluster import COORDINATOR_PARTITIONS, coordinator_partition
+from tests.chaos.campaign.faults.reassignment import reassign
 from tests.chaos.campaign.history import DECISIONS, INPUTS, UPDATES, History, Record
 from tests.chaos.campaign.link import END_TRANSACTION, Link
-from tests.chaos.campaign.pairing import Pair, merged, other_choice
+from tests.chaos.campaign.load import Load
+from tests.chaos.campaign.pairing import Pair, is_from_the_future, is_poison, merged, other_choice
+from tests.chaos.campaign.reader import Place, digest
 from tests.chaos.campaign.schedule import Appointment, schedule
 from tests.chaos.campaign.watch import Watch
 from tests.chaos.campaign.world import World
 from tests.support.engine import Bench
+from tests.support.story import just_now
 
 LASTING = {"a": 5.0, "b": 10.0, "c": 20.0}
 ACCOUNT = "c0-acct-7"
 MESSAGES = 2000
 SLICE = 500
 """A backlog, as after an outage: an account has several messages in a slice, which decides payments first."""
-AT = 1_790_000_000_000
+AT = just_now() + 3_600_000
+"""When everything comes: the story is of an hour ago."""
 
 
 # -- the schedule
@@ -97,6 +107,17 @@ def test_a_coordinator_is_found_by_the_hash_that_java_makes(name: str, hashed: i
     assert coordinator_partition(name) == hashed % COORDINATOR_PARTITIONS
 
 
+def test_a_reassignment_that_is_refused_is_said(kafka: str, topic_prefix: str) -> None:
+    """To a broker that there is, and to one that there is not."""
+    topic = f"{topic_prefix}-reassigned"
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(60)
+    [broker] = admin.list_topics(topic, 10).brokers
+    reassign(kafka, {(topic, 0): [broker], (topic, 1): [broker]})
+    with pytest.raises(AssertionError, match=f"refused: {topic} 1: .* broker {broker + 98}, "):
+        reassign(kafka, {(topic, 0): [broker], (topic, 1): [broker + 98]})
+
+
 # -- the load
 
 
@@ -132,7 +153,8 @@ class Told:
 def made() -> Told:
     bench = Bench()
     history = History(0, {topic: [] for topic in INPUTS}, {UPDATES: [], DECISIONS: []}, [], {}, [])
-    records = [story.record(opening) for opening in story.accounts(1)] + list(islice(story.told(5, 1), MESSAGES))
+    records = [story.record(opening) for opening in story.accounts(1)]
+    records += [_skewed(number, record) for number, record in enumerate(islice(story.told(5, 1), MESSAGES))]
     earlier: dict[str, bytes] = {}
     for start in range(0, len(records), SLICE):
         if start > len(records) - 700 and not earlier:
@@ -143,12 +165,19 @@ def made() -> Told:
     return Told(history, earlier)
 
 
+def _skewed(number: int, record: story.Outgoing) -> story.Outgoing:
+    """Some in the middle are stamped by clocks that are wrong: behind, ahead, and too far ahead."""
+    if record.poison or not 700 < number < 1300 or number % 4:
+        return record
+    return wrongly_stamped(record, (-600_000, 200_000, 900_000)[number % 3], AT)
+
+
 def _decide(bench: Bench, history: History, slice_: list[story.Outgoing]) -> None:
     """One slice through the engine, which decides payments before requests; all that comes of it into the history."""
     for number, record in enumerate(slice_, bench.offset + 1):
         history.inputs[record.topic].append(Record(number, AT, record.key, record.value))
     before = len(bench.sent)
-    bench.run(*[(record.topic, record.key, record.value) for record in slice_])
+    bench.run(*[(record.topic, record.key, record.value) for record in slice_], at=AT)
     for topic, body in bench.sent[before:]:
         if topic in history.replies:
             history.replies[topic].append(Record(before, AT, body["account_id"].encode(), orjson.dumps(body)))
@@ -363,6 +392,163 @@ def test_every_message_that_was_refused_is_found_and_the_rest_is_checked(told: T
     assert len(checker.findings(told.history)) == 3
 
 
+def _early(told: Told, type_: str) -> Record:
+    """A message from the future of this type."""
+    return next(
+        record
+        for records in told.history.inputs.values()
+        for record in records
+        if is_from_the_future(record) and f'"type":"{type_}"'.encode() in (record.value or b"")
+    )
+
+
+def test_a_message_from_the_future_that_is_not_parked_as_such_is_found(told: Told) -> None:
+    assert checker.poisoned(told.history) > 60, "most of it is from the future"
+    early = _early(told, "authorization-request")
+    letter = next(
+        each
+        for each in told.history.dead_letters
+        if (each["topic"], each["offset"]) == ("authorizations", early.offset)
+    )
+    letter["reason"] = "malformed"
+    with pytest.raises(checker.Difference, match="from the future, and parked as malformed"):
+        checker.check(told.history)
+    told.history.dead_letters.remove(letter)
+    with pytest.raises(checker.Difference, match=f"poison at authorizations {early.offset} has 0 dead letters"):
+        checker.check(told.history)
+
+
+def test_a_request_from_the_future_that_is_not_declined_or_even_approved_is_found(told: Told) -> None:
+    early = _early(told, "authorization-request")
+    number = next(n for n, each in enumerate(_decisions(told)) if b'"malformed"' in (each.value or b""))
+    refusal = _decisions(told)[number]
+    del _decisions(told)[number]
+    with pytest.raises(checker.Difference, match=f"authorizations {early.offset} is from the future and was answered"):
+        checker.check(told.history)
+    approved = orjson.loads(refusal.value or b"") | {"outcome": "approved", "approved_amount": 100, "reason": None}
+    _decisions(told).insert(number, refusal._replace(value=orjson.dumps(approved)))
+    with pytest.raises(checker.Difference, match="is from the future and was answered"):
+        checker.check(told.history)
+
+
+def test_a_message_within_the_limit_that_was_refused_is_found(told: Told) -> None:
+    """It has no reply, whatever its dead letter says."""
+    decided = next(n for n, each in enumerate(_decisions(told)) if each.key == ACCOUNT.encode())
+    del _decisions(told)[decided]
+    with pytest.raises(checker.Difference, match="authorizations"):
+        checker.check(told.history)
+
+
+def test_time_that_runs_backwards_is_found(told: Told) -> None:
+    """A message stamped before what came before it is decided at the time of that, never at its own."""
+    requests = [each for each in told.history.inputs["authorizations"] if not is_poison(each)]
+    bodies = [orjson.loads(each.value or b"") for each in requests]
+    asked = {(body["account_id"], body["network_reference"]): body["transmitted_at"] for body in bodies}
+    number, body, stamped = next(
+        (number, body, at)
+        for number, body in enumerate(orjson.loads(each.value or b"") for each in _decisions(told))
+        if (at := asked.get((body["account_id"], body["network_reference"]), 2**53)) < body["decided_at"]
+        and body.get("outcome") == "approved"
+    )
+    changed = orjson.dumps(body | {"decided_at": stamped})
+    _decisions(told)[number] = _decisions(told)[number]._replace(value=changed)
+    with pytest.raises(checker.Difference, match=f"account {body['account_id']}: "):
+        checker.check(told.history)
+
+
+def test_a_hold_that_was_left_behind_is_found(told: Told) -> None:
+    """The sum is right: one of the account's holds has the other's money, or another's name."""
+    row: Any = rows.decode(told.history.rows[ACCOUNT])
+    reference = next(iter(row.holds))
+    row.holds["left-behind"] = row.holds.pop(reference)
+    told.history.rows[ACCOUNT] = rows.encode(row)
+    with pytest.raises(checker.Difference, match="holds of the row"):
+        checker.check(told.history)
+
+
+def test_a_row_at_another_time_than_its_last_message_is_found(told: Told) -> None:
+    row: Any = rows.decode(told.history.rows[ACCOUNT])
+    row.as_of += 1
+    told.history.rows[ACCOUNT] = rows.encode(row)
+    with pytest.raises(checker.Difference, match="time of the row"):
+        checker.check(told.history)
+
+
+def test_a_reader_that_misses_repeats_or_exchanges_a_record_has_another_digest() -> None:
+    records = [Record(offset, AT, b"a", b"%d" % offset) for offset in (3, 4, 6)]
+    right = digest(records)
+    assert right == digest(iter(records))
+    others = [records[:2], [*records, records[2]], [records[0], records[2], records[1]]]
+    assert all(digest(other) != right for other in others)
+    assert digest([*records[:2], records[2]._replace(value=b"x")]) != right
+
+
+def test_a_wrong_clock_stamps_a_share_of_the_messages_and_no_poison() -> None:
+    clock, sent = ProducerClock(), list(islice(story.told(4, 1), 2000))
+    assert [clock.stamped(record) for record in sent] == sent
+    clock.set_wrong(Random(1), ahead)
+    stamped = [clock.stamped(record) for record in sent]
+    wrong = [record for record in stamped if record.at is not None]
+    assert 0.2 < len(wrong) / len(sent) < 0.3
+    assert clock.wrong == len(wrong)
+    early = [record for record in wrong if record.poison]
+    assert 0.4 < len(early) / len(wrong) < 0.6
+    assert clock.beyond == len(early)
+    now = just_now() + 3_600_000
+    arrived = [(record, Record(0, now, record.key, record.value)) for record in wrong]
+    assert all(is_from_the_future(each) == record.poison for record, each in arrived)
+    assert not any(is_from_the_future(Record(0, now, each.key, each.value)) for each in sent)
+    clock.set_right()
+    assert [clock.stamped(record) for record in sent] == sent
+
+
+def test_decisions_are_counted_by_when_they_were_made() -> None:
+    watch = Watch("127.0.0.1:1")
+    for partition, made in [(0, 99_000), (1, 101_000), (2, 103_000)]:
+        watch._note(_Decision(partition, made), now=200.0)
+    assert watch.decided(100.0, 102.0) == 1
+    assert watch.decided(90.0, 110.0) == 3
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Campaign:
+    """One that is not started."""
+    return Campaign(1, SECONDS, chosen(SHORT), World(tmp_path, []), lambda _line, _done: None)
+
+
+@pytest.mark.parametrize("has", [[0, 2], [0, 1, 1, 2], [0, 2, 1]], ids=["missed", "repeated", "exchanged"])
+def test_a_reader_who_has_not_what_is_there_is_found(campaign: Campaign, has: list[int]) -> None:
+    records = [Record(offset, AT, b"a", b"%d" % offset) for offset in range(3)]
+    checked = checker.Checked(0, 3, 0, 0, 0, {}, [], {DECISIONS: digest(records)})
+    places = {(DECISIONS, 0): Place()}
+    campaign._world.reader = SimpleNamespace(places=places, error=ValueError("has ended"))  # type: ignore[assignment]
+    for number in has:
+        places[DECISIONS, 0].note(records[number])
+    campaign._check_reader(checked)
+    assert [lost.startswith(f"{DECISIONS} 0: the reader has ({len(has)}, ") for lost in campaign.result.lost] == [True]
+    places[DECISIONS, 0] = Place()
+    for record in records:
+        places[DECISIONS, 0].note(record)
+    campaign.result.lost.clear()
+    campaign._check_reader(checked)
+    assert campaign.result.lost == []
+
+
+def test_decisions_that_wait_for_what_they_do_not_need_are_found(campaign: Campaign) -> None:
+    """One partition alone, or all of them at less than half of the rate at which they are asked for."""
+    damage, load, watch = Damage(100.0, 110.0), Load("127.0.0.1:1", iter([]), 1), Watch("127.0.0.1:1")
+    load._asked = [100.5 + number / 2 for number in range(16)]
+    for number in range(6):
+        watch._note(_Decision(number % 3, 101_000 + number), now=102.0)
+    with pytest.raises(AssertionError, match="waited for what they do not need"):
+        campaign._decided_meanwhile(damage, load, watch)
+    watch._note(_Decision(3, 102_000), now=103.0)
+    with pytest.raises(AssertionError, match="7 decisions of 16 asked for"):
+        campaign._decided_meanwhile(damage, load, watch)
+    watch._note(_Decision(3, 109_000), now=111.0)
+    assert campaign._decided_meanwhile(damage, load, watch) == 0.5
+
+
 def _base64(data: bytes | None) -> str:
     return base64.b64encode(data or b"").decode()
 
@@ -523,20 +709,22 @@ class _Decision:
 
 
 def test_the_page_says_what_was_lost_and_what_needed_help() -> None:
-    faults = chosen("worker-killed,store-deleted,sink-killed")
+    faults = chosen("worker-killed,store-deleted,reader-slow,sink-killed")
     result = Result(9, 60.0, [Appointment(4.0, "worker-killed", 1)])
     result.trials = [
         Trial("worker-killed", 1, 4.0, 100.0, recovery_s=2.0),
         Trial("worker-killed", 2, 9.0, 110.0, recovery_s=4.0),
         Trial("store-deleted", 3, 20.0, 120.0, trouble="not recovered"),
+        Trial("reader-slow", 4, 40.0, 140.0, recovery_s=11.0, held_s=10.0, meanwhile=0.98),
     ]
     assert not result.passed
     result.lost, result.lost_after = ["partition 0: a reply too many\nwith its history"], [1]
     result.trials[2].trouble = "not recovered: /var/some-where/rows.db/000008.sst is corrupt"
     text = page.markdown(result, faults, "the command", PATIENCE_S)
-    assert "| worker-killed | 2 | 1 message | no | 3.0 / 4.0 s | - |" in text
+    assert "| worker-killed | 2 | 1 message | no | 3.0 / 4.0 s | - | - |" in text
     assert "not recovered: 000008.sst is corrupt" in text, "folders of this machine are nobody's business"
-    assert "| store-deleted | 1 | nothing | once | - | - |" in text
+    assert "| store-deleted | 1 | nothing | once | - | - | - |" in text
+    assert "| reader-slow | 1 | nothing | no | 11.0 / 11.0 s | 10.0 s | 98% |" in text
     assert "| sink-killed |" not in text, "what was not tried has no figures"
     assert "sink-killed" in text.partition("Not tried in this run: ")[2].partition("\n")[0]
     assert "- partition 0: a reply too many\n" in text

@@ -4,10 +4,12 @@ checked. `python -m tests.chaos.campaign --seed N --minutes M`, or `make chaos`.
     schedule     which fault when: a function of seed and length, nothing else
     story        what is sent: authorisations of ever new accounts, one record in a hundred poison
     money        what follows requests: presentments, payments, refunds, disputes
+    clock        the load's, which can go wrong
     load         sends the story at a steady rate
+    reader       reads what comes out, once and in order, however slow it is made
     world        the broker, the database, the workers and the sink, as processes that can be hurt
     disk         a disk that can run full
-    faults       the registry; workers, stores, disks, servers, cluster, network: the faults
+    faults       the registry; workers, stores, disks, servers, cluster, reassignment, network, clocks, readers
     watch        when each partition decided again
     conduct      plays the schedule and keeps a trial for every fault
     history      what the topics say, one partition at a time

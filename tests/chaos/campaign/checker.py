@@ -3,9 +3,11 @@
 1.  Every input that is a message has one reply, in the order of the inputs, and the auditor gives the same. What is
     declined because it had waited too long had done so.
 2.  Every account's journal entries are numbered without a gap, balance, and are those of the auditor's books.
-3.  The changelog's last row of every account says what its entries add up to.
+3.  The changelog's last row of every account says what its entries add up to, holds what the auditor's book holds, and
+    is at its time.
 4.  Every poison record has one dead letter, which holds it whole, and so has every update that was refused; nothing
-    else is in the dead letters but messages that were parked under the outcome that their reply names.
+    else is in the dead letters but messages that were parked under the outcome that their reply names. A message that
+    is dated too far ahead is poison, and its dead letter says so.
 """
 
 from __future__ import annotations
@@ -23,13 +25,17 @@ from tests.chaos.campaign.pairing import (
     Sides,
     Unpaired,
     by_account,
+    is_from_the_future,
     is_poison,
     merged,
     other_choice,
 )
+from tests.chaos.campaign.reader import digest
 from tests.support.auditor import Auditor, Disagreement, same
+from tests.support.auditor.book import Book
 from tests.support.checker import Run
 
+FROM_THE_FUTURE: Final = "from-the-future"
 REFUSED: Final = "processing-error"
 """The engine's word for a message that it could not decide though it could read it: a bug, wherever it is."""
 PARKED: Final = frozenset({"unknown-purchase", "illegal-dispute-stage", "amount-exceeds-purchase"})
@@ -56,13 +62,16 @@ class Finding(NamedTuple):
 
 @dataclass(slots=True)
 class Checked:
-    """What one partition amounts to."""
+    """What one partition amounts to. `replies`: reply topic -> what its reader must have read (`reader.digest`)."""
 
+    partition: int
     messages: int
     poison: int
+    from_the_future: int
     entries: int
     figures: dict[str, tuple[int, int, int]]
     findings: list[Finding]
+    replies: dict[str, tuple[int, str]]
 
 
 def checked(bootstrap: str, partition: int) -> Checked:
@@ -70,7 +79,11 @@ def checked(bootstrap: str, partition: int) -> Checked:
     history = read(bootstrap, partition)
     poison = poisoned(history)
     messages = sum(map(len, history.inputs.values())) - poison
-    return Checked(messages, poison, len(history.entries), figures(history), findings(history))
+    early = sum(is_from_the_future(record) for records in history.inputs.values() for record in records)
+    replies = {topic: digest(records) for topic, records in history.replies.items()}
+    return Checked(
+        partition, messages, poison, early, len(history.entries), figures(history), findings(history), replies
+    )
 
 
 def findings(history: History) -> list[Finding]:
@@ -150,8 +163,17 @@ def _audit(history: History, account_id: str, sides: Sides, others: list[bool], 
         auditor.check_entries(account_id, entries)
         same("rows in the changelog", account_id in history.rows, True)
         Run._check_row(history.rows[account_id], entries)
+        _check_time_and_holds(history.rows[account_id], auditor.books[account_id])
     except Disagreement as disagreement:
         raise Difference(str(disagreement), account_id, history) from disagreement
+
+
+def _check_time_and_holds(row: bytes, book: Book) -> None:
+    """The account is where its last message has put it, and no hold is left that nobody placed or somebody ended."""
+    account = rows.decode(row)
+    held = {reference: hold.amount for reference, hold in account.holds.items()}
+    same("holds of the row", held, {reference: hold.held() for reference, hold in book.holds.items()})
+    same("time of the row", account.as_of, book.latest)
 
 
 def _check_dead_letters(history: History, pairs: dict[tuple[str, int], Pair]) -> None:
@@ -176,6 +198,8 @@ def _check_dead_letter(history: History, letter: dict[str, Any], record: Record 
     kept = [None if letter[name] is None else base64.b64decode(letter[name]) for name in ("key_base64", "value_base64")]
     if kept != [record.key, record.value]:
         raise Difference(f"a dead letter that is not its record: {letter}", None, history, record.at)
+    if is_from_the_future(record) and letter["reason"] != FROM_THE_FUTURE:
+        raise Difference(f"from the future, and parked as {letter['reason']}: {letter}", None, history, record.at)
     if pair is None:
         return
     outcome = getattr(pair.reply, "reason", None) or pair.reply.outcome

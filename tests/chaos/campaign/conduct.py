@@ -21,6 +21,7 @@ from tests.chaos.campaign import checker, ledger, story
 from tests.chaos.campaign.faults import Damage, Fault
 from tests.chaos.campaign.history import APP_ID, INPUTS
 from tests.chaos.campaign.load import Load
+from tests.chaos.campaign.reader import Place
 from tests.chaos.campaign.schedule import Appointment, schedule
 from tests.chaos.campaign.watch import Watch
 from tests.chaos.campaign.world import World
@@ -39,7 +40,9 @@ OVERRUN: Final = 1.2
 SPARE_S: Final = 2 * PATIENCE_S
 """The last fault may take as long; there must be something to send meanwhile."""
 LONG_S: Final = 4.0
-"""The ledger may be away for as long without anyone having to decide something meanwhile."""
+"""What decisions do not depend on may be away for as long without anyone having to decide something meanwhile."""
+LEAST_MEANWHILE: Final = 0.5
+"""Decisions that must have been made by the end of a longer time, of those that were asked for in it."""
 POLL_S: Final = 0.05
 
 Say = Callable[[str, float], None]
@@ -56,6 +59,7 @@ class Trial:
     began: float  # since the epoch
     recovery_s: float | None = None
     held_s: float = 0.0
+    meanwhile: float | None = None  # decisions for each one asked for while something was away that they do not need
     note: str = ""
     ends: list[str] = field(default_factory=list)  # processes that ended by themselves
     trouble: str | None = None
@@ -74,6 +78,8 @@ class Result:
     left_out: list[Appointment] = field(default_factory=list)
     messages: int = 0
     poison: int = 0
+    from_the_future: int = 0  # of the poison
+    read: int = 0  # records that the reader of decisions and updates has read
     entries: int = 0
     load_s: float = 0.0
     lost: list[str] = field(default_factory=list)  # whatever the checker found, with its history
@@ -105,7 +111,7 @@ class Campaign:
         self._say("starting servers, worker and sink", 0)
         with self._world:
             self._open_accounts(chapters)
-            load = Load(self._world.kafka, story.told(self.result.seed, chapters), self.result.rate)
+            load = Load(self._world.kafka, story.told(self.result.seed, chapters), self.result.rate, self._world.clock)
             with _watching(self._world.kafka) as watch:
                 self._play(load, watch)
             self._say("waiting until everything is decided", 0.85)
@@ -137,22 +143,25 @@ class Campaign:
                     break
                 self._world.wait(appointment.at_s - elapsed)
                 self._say(appointment.fault, 0.8 * number / len(self.result.schedule))
-                self._try(appointment, watch, time.monotonic() - begun)
+                self._try(appointment, load, watch, time.monotonic() - begun)
             self._world.wait(self.result.length_s - (time.monotonic() - begun))
         finally:
             self.result.load_s = time.monotonic() - begun
             load.finish()
 
-    def _try(self, appointment: Appointment, watch: Watch, started: float) -> None:
+    def _try(self, appointment: Appointment, load: Load, watch: Watch, started: float) -> None:
         fault, world = self._faults[appointment.fault], self._world
         trial = Trial(appointment.fault, appointment.seed, started, time.time())
         self.result.trials.append(trial)
         watch.forget()
+        load.forget()
         world.ends.clear()
         try:
             damage = fault.strike(world, Random(appointment.seed))
             trial.held_s, trial.note = damage.held_s, damage.note
             trial.ends, world.ends = world.ends, []
+            if fault.proof != "decisions" and damage.since - damage.at > LONG_S:
+                trial.meanwhile = self._decided_meanwhile(damage, load, watch)
             over = self._over(fault, damage, watch)
             trial.recovery_s = over - damage.at
             world.one_worker()
@@ -164,12 +173,22 @@ class Campaign:
 
     def _over(self, fault: Fault, damage: Damage, watch: Watch) -> float:
         """When it was over; raises AssertionError when it does not end."""
-        if fault.proof == "decisions":
+        if fault.proof in {"decisions", "undisturbed"}:
             return self._until(lambda: watch.decided_again(damage.since))
-        if damage.held_s > LONG_S and (watch.decided_again(damage.at) or inf) > damage.since:
-            raise AssertionError(f"decisions waited for the ledger, which was away for {damage.held_s:.1f} s")
+        if fault.proof == "reading":
+            return self._until(lambda: self._world.reader.read_again(damage.since))
         before = self._until(lambda: _number(ledger.posted(self._world.dsn)))
         return self._until(lambda: _now_if((ledger.posted(self._world.dsn) or 0) > before))
+
+    def _decided_meanwhile(self, damage: Damage, load: Load, watch: Watch) -> float:
+        """Raises AssertionError when decisions did not go on at their rate, in every partition."""
+        lasted = damage.since - damage.at
+        if (watch.decided_again(damage.at) or inf) > damage.since:
+            raise AssertionError(f"decisions waited for what they do not need, for {lasted:.1f} s")
+        decided, asked = watch.decided(damage.at, damage.since), load.asked(damage.at, damage.since)
+        if decided < LEAST_MEANWHILE * asked:
+            raise AssertionError(f"{decided} decisions of {asked} asked for within {lasted:.1f} s")
+        return min(decided / asked, 1.0) if asked else 1.0  # requests from the future are declined, but not counted
 
     def _until(self, known: Callable[[], float | None]) -> float:
         """What `known` gives once it gives something; the world is supervised meanwhile."""
@@ -215,10 +234,13 @@ class Campaign:
         for checked in _checked(self._world.kafka):
             result.messages += checked.messages
             result.poison += checked.poison
+            result.from_the_future += checked.from_the_future
             result.entries += checked.entries
             figures |= checked.figures
             for finding in checked.findings:
                 self._blame(finding)
+            self._check_reader(checked)
+        result.read = self._world.reader.read()
         if result.poison != load.poison_delivered:
             result.lost.append(f"{load.poison_delivered} poison records were sent, {result.poison} are in the topics")
         self._say("comparing the ledger", 0.98)
@@ -226,6 +248,26 @@ class Campaign:
             ledger.check(self._world.dsn, figures, result.entries, self._world.supervise)
         except Disagreement as disagreement:
             result.lost.append(f"ledger: {disagreement}")
+
+    def _check_reader(self, checked: checker.Checked) -> None:
+        """However slow it was, it has read everything once and in order, and nothing else."""
+        for topic, expected in checked.replies.items():
+            found = self._read(topic, checked.partition, expected[0])
+            if found != expected:
+                self.result.lost.append(
+                    f"{topic} {checked.partition}: the reader has {found}, what is there is {expected} (records, "
+                    f"digest); its error: {self._world.reader.error!r}"
+                )
+
+    def _read(self, topic: str, partition: int, wanted: int) -> tuple[int, str]:
+        """What the reader has of one partition, when it has as many records as are wanted, or ever will."""
+        reader = self._world.reader
+        deadline = time.monotonic() + PATIENCE_S
+        while (place := reader.places.get((topic, partition), Place())).read < wanted:
+            if reader.error is not None or time.monotonic() > deadline:
+                break
+            time.sleep(POLL_S)
+        return place.digest
 
     def _blame(self, finding: checker.Finding) -> None:
         """Note it, with the trial during which the input behind it came in."""

@@ -30,6 +30,8 @@ APP_ID: Final = "opentobuy"
 PATIENCE_S: Final = 120
 SHED_AFTER_MS: Final = 1500
 """What comes back from an outage finds requests that have waited for longer."""
+MAX_FUTURE_MS: Final = 300_000
+"""A message dated further ahead of its record is refused."""
 UPDATES: Final = ACCOUNT_UPDATES.name
 DECISIONS: Final = AUTHORIZATION_DECISIONS.name
 INPUTS: Final = {  # input topic -> where its replies go

@@ -9,19 +9,25 @@ from typing import Any, Final
 
 from confluent_kafka import Producer
 
-from tests.chaos.campaign.story import POISON_KEY, Outgoing
+from tests.chaos.campaign.clock import ProducerClock
+from tests.chaos.campaign.story import Outgoing
 from tests.support.traffic import Failed
+from topics.declarations import AUTHORIZATIONS
 
 TICK_S: Final = 0.01
 FLUSH_S: Final = 180
 
 
 class Load(threading.Thread):
-    """`start`, then `finish`, which raises what went wrong. Counts what the broker has acknowledged."""
+    """`start`, then `finish`, which raises what went wrong. Counts what the broker has acknowledged. `clock`: what it
+    stamps messages with, if not the story's times."""
 
-    def __init__(self, bootstrap: str, records: Iterator[Outgoing], rate: int) -> None:
+    def __init__(
+        self, bootstrap: str, records: Iterator[Outgoing], rate: int, clock: ProducerClock | None = None
+    ) -> None:
         super().__init__(daemon=True, name="load")
-        self._records, self._rate = records, rate
+        self._records, self._rate, self._clock = records, rate, clock or ProducerClock()
+        self._asked: list[float] = []
         self._sender = Producer(
             {
                 "bootstrap.servers": bootstrap, "linger.ms": 0, "acks": "all", "enable.idempotence": True,
@@ -39,7 +45,7 @@ class Load(threading.Thread):
             while not self._enough.wait(TICK_S):
                 due = int((time.monotonic() - start) * self._rate) + 1
                 while sent < due:
-                    self._send(next(self._records))
+                    self._send(self._clock.stamped(next(self._records)))
                     sent += 1
                 self._sender.poll(0)
         except BaseException as error:
@@ -55,11 +61,21 @@ class Load(threading.Thread):
         if left or self.is_alive():
             raise Failed(f"{left} records were not taken by the broker within {FLUSH_S} s")
 
+    def forget(self) -> None:
+        """When what was asked so far: call before a fault, so that little has to be kept."""
+        self._asked = []
+
+    def asked(self, since: float, until: float) -> int:
+        """How many messages that want a decision the broker took between two times, in seconds since the epoch."""
+        return sum(since < at <= until for at in list(self._asked))
+
     def _send(self, record: Outgoing) -> None:
+        delivered = self._poison_delivered if record.poison else self._delivered
+        stamp = {} if record.at is None else {"timestamp": record.at}
         while True:
             try:
                 self._sender.produce(
-                    record.topic, record.value, record.key, record.partition, on_delivery=self._delivered
+                    record.topic, record.value, record.key, record.partition, on_delivery=delivered, **stamp
                 )
             except BufferError:  # the queue is full: the broker is away
                 self._sender.poll(0.1)
@@ -71,7 +87,13 @@ class Load(threading.Thread):
     def _delivered(self, error: Any, record: Any) -> None:
         if error is not None:
             self._error = self._error or Failed(str(error))
-        elif record.key().startswith(POISON_KEY):
-            self.poison_delivered += 1
+            return
+        self.delivered += 1
+        if record.topic() == AUTHORIZATIONS.name:
+            self._asked.append(time.time())
+
+    def _poison_delivered(self, error: Any, _record: Any) -> None:
+        if error is not None:
+            self._error = self._error or Failed(str(error))
         else:
-            self.delivered += 1
+            self.poison_delivered += 1

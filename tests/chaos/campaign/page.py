@@ -17,7 +17,9 @@ from tests.chaos.campaign.conduct import Result, Trial
 from tests.chaos.campaign.faults import Fault, registry
 from tests.chaos.campaign.world import ROOT
 
-COLUMNS: Final = ("fault", "tried", "lost", "needed help", "recovered after, p50 / max", "outage held, max")
+COLUMNS: Final = (
+    "fault", "tried", "lost", "needed help", "recovered after, p50 / max", "outage held, max", "decided meanwhile, min",
+)  # fmt: skip
 MOST_LINES: Final = 20
 MOST_CHARACTERS: Final = 400
 FOLDERS: Final = re.compile(r"(?<![\w/])/(?:[\w.@+-]+/)+")
@@ -25,14 +27,20 @@ TESTED: Final = ("agents", "deploy", "models", "sinks", "tables", "topics")
 _HOW: Final = """\
 - **The load**: {rate} messages a second over the real topics (requests, increments, advices, reversals, repeats,
   payments, presentments, refunds, disputes through all stages) to one worker, one in a hundred of them poison:
-  undecodable, empty, without a value, or too large. It goes on during faults.
+  undecodable, empty, without a value, or too large. It goes on during faults. What a wrong clock dates further ahead
+  than is accepted is poison as well; this run: {from_the_future:,}.
 - **Lost** is what the checker found wrong with the inputs that came in after a fault and before the next: a request
   without its one decision or with another than the auditor's, journal entries that are not in the auditor's books, a
   row in the changelog or a ledger in PostgreSQL that disagrees with them, poison or a refused dispute without
   its one dead letter.
 - **Recovered after** counts, in seconds, from the fault until *every* partition has decided again, by a worker that was
-  started or has taken over after it; for PostgreSQL and the sink, until the ledger grows again. It includes the outage
-  where one was held on purpose, and on a machine this small the start of a Python process.
+  started or has taken over after it; for PostgreSQL and the sink, until the ledger grows again; for a slow reader,
+  until it has caught up. It includes the outage where one was held on purpose, and on a machine this small the start
+  of a Python process.
+- **Decided meanwhile**: decisions made, of those asked for, while something was wrong that decisions do not depend on.
+  Every partition must have decided something, and half at least of what was asked.
+- **The reader** is a consumer of decisions and updates, committed records only, through the whole run. In the end it
+  must have read every record once and in order; this run: {read:,}.
 - **Needed help**: did not come back by itself within {patience:.0f} s, or ended again and again. The campaign then does
   what an operator would do: it deletes the local store and starts everything anew.
 - Processes that end by themselves are started again after a second, as a service manager does it.
@@ -61,6 +69,7 @@ def _row(name: str, trials: Sequence[Trial], result: Result) -> tuple[str, ...]:
     lost = Counter(result.trials[number].fault for number in result.lost_after)[name]
     helped = sum(trial.trouble is not None for trial in trials)
     held = max(trial.held_s for trial in trials)
+    meanwhile = [trial.meanwhile for trial in trials if trial.meanwhile is not None]
     return (
         name,
         str(len(trials)),
@@ -68,6 +77,7 @@ def _row(name: str, trials: Sequence[Trial], result: Result) -> tuple[str, ...]:
         _times(helped) if helped else "no",
         f"{median(times):.1f} / {max(times):.1f} s" if times else "-",
         f"{held:.1f} s" if held else "-",
+        f"{min(meanwhile):.0%}" if meanwhile else "-",
     )
 
 
@@ -109,7 +119,9 @@ def markdown(result: Result, faults: Mapping[str, Fault], command: str, patience
     """docs/reliability.md, whole."""
     several = result.brokers > 1
     where = _SEVERAL_BROKERS.format(brokers=result.brokers) if several else _ONE_BROKER
-    how = _HOW.format(rate=result.rate, patience=patience_s, where=where)
+    how = _HOW.format(
+        rate=result.rate, patience=patience_s, where=where, read=result.read, from_the_future=result.from_the_future
+    )
     parts = [
         f"# Reliability{f' with {result.brokers} brokers' if several else ''}",
         "What a campaign of faults did to the engine, and what it lost. This page is written by the run: `make chaos`.",

@@ -9,6 +9,7 @@ Where this leaves a choice, the journal helps, which is one sequence, and the fi
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -16,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 
-from tests.chaos.campaign.history import DECISIONS, INPUTS, UPDATES, History, Record, message
+from tests.chaos.campaign.history import DECISIONS, INPUTS, MAX_FUTURE_MS, UPDATES, History, Record, message
 from tests.chaos.campaign.story import POISON_KEY
 from tests.support.checker import REPLIES
 
@@ -29,6 +30,9 @@ REFUSALS: Final = frozenset(
     }
 )  # fmt: skip
 """What a reply says when its message has left the account as it was, its time included."""
+
+
+STAMP: Final = re.compile(rb'"transmitted_at":(\d+)')
 
 
 class Pair(NamedTuple):
@@ -65,8 +69,14 @@ def by_account(history: History) -> dict[str, Sides]:
 
 
 def is_poison(record: Record) -> bool:
-    """Told by its key: the codec under test is not asked."""
-    return (record.key or b"").startswith(POISON_KEY)
+    """Whether it must end in the dead letters, unanswered. The codec under test is not asked."""
+    return (record.key or b"").startswith(POISON_KEY) or is_from_the_future(record)
+
+
+def is_from_the_future(record: Record) -> bool:
+    """Whether its message is dated too far ahead of the broker's time on the record."""
+    stamp = STAMP.search(record.value or b"")
+    return stamp is not None and int(stamp[1]) > record.at + MAX_FUTURE_MS
 
 
 def _messages(history: History, topic: str) -> Iterator[Record]:
@@ -81,7 +91,9 @@ def _reply(record: Record) -> Any:
 def _decisions(history: History) -> Iterator[Pair]:
     """One input topic, one reply topic: the n-th reply is to the n-th message. The auditor compares what they name."""
     [topic] = [topic for topic, replies in INPUTS.items() if replies == DECISIONS]
-    for question, answer in zip_longest(_messages(history, topic), history.replies[DECISIONS]):
+    refusals, answers = _divided(history.replies[DECISIONS])
+    _check_refusals(history, topic, refusals)
+    for question, answer in zip_longest(_messages(history, topic), answers):
         if question is None:
             raise Unpaired(f"a reply too many: {answer.value!r}", answer)
         if answer is None:
@@ -89,6 +101,30 @@ def _decisions(history: History) -> Iterator[Pair]:
         if question.key != answer.key:
             raise Unpaired(f"the reply to {topic} {question.offset} is not there: {answer.value!r}", question)
         yield Pair(topic, question, message(topic, question), _reply(answer), answer.at - question.at)
+
+
+def _divided(replies: list[Record]) -> tuple[list[Record], list[Record]]:
+    """Refusals of what is no valid message, which may overtake answers of the same slice; and answers."""
+    refusals: list[Record] = []
+    answers: list[Record] = []
+    for reply in replies:
+        (refusals if b'"reason":"malformed"' in (reply.value or b"") else answers).append(reply)
+    return refusals, answers
+
+
+def _check_refusals(history: History, topic: str, refusals: list[Record]) -> None:
+    """A request from the future is parked as any message from the future; since somebody waits, it is declined too."""
+    parked = [record for record in history.inputs[topic] if is_from_the_future(record)]
+    requests = [record for record in parked if orjson.loads(record.value or b"")["type"] == "authorization-request"]
+    for question, answer in zip_longest(requests, refusals):
+        if question is None:
+            raise Unpaired(f"a reply too many: {answer.value!r}", answer)
+        asked = orjson.loads(question.value or b"")
+        told = None if answer is None else orjson.loads(answer.value or b"")
+        names = {name: asked[name] for name in ("account_id", "network_reference")}
+        expected = names | {"outcome": "declined", "approved_amount": 0, "decided_at": question.at}
+        if told is None or {name: told[name] for name in expected} != expected:
+            raise Unpaired(f"{topic} {question.offset} is from the future and was answered {told}", question)
 
 
 def _updates(history: History) -> Iterator[Pair]:

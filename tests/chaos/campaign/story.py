@@ -25,17 +25,20 @@ CHAPTER: Final = 12_000
 """Messages in a chapter: at 100 ms of story each, 20 minutes, all of them in the past."""
 POISON_PERCENT: Final = 1
 POISON_KEY: Final = b"poison-"
-"""How the checker, which must not ask the codec under test, knows a poison record."""
+"""How the checker, which must not ask the codec under test, knows a record that is no message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A record as it is produced."""
+    """A record as it is produced. `at`: its own timestamp in milliseconds, None: the producer's. `poison`: it must end
+    in the dead letters."""
 
     topic: str
     partition: int
     key: bytes
     value: bytes | None
+    at: int | None = None
+    poison: bool = False
 
 
 def accounts(chapters: int) -> list[AccountOpened]:
@@ -80,7 +83,7 @@ def poison(random_: random.Random, number: int) -> Outgoing:
         value = None
     else:
         value = b'{"type":"' + b"x" * (MAX_RECORD_BYTES + random_.randrange(1, 2000)) + b'"}'
-    return Outgoing(AUTHORIZATIONS.name, random_.randrange(PARTITIONS), POISON_KEY + b"%d" % number, value)
+    return Outgoing(AUTHORIZATIONS.name, random_.randrange(PARTITIONS), POISON_KEY + b"%d" % number, value, poison=True)
 
 
 def _of_chapter(message: Any, chapter: int) -> Any:

@@ -62,6 +62,11 @@ class Watch(threading.Thread):
         known = [seen for seen in first if seen is not None]
         return max(known) if len(known) == PARTITIONS else None
 
+    def decided(self, since: float, until: float) -> int:
+        """How many of the decisions seen were made between two times, in seconds since the epoch."""
+        with self._lock:
+            return sum(since * 1000 < made <= until * 1000 for each in self._seen for made, _seen in each)
+
     def _note(self, record: Any, now: float) -> None:
         if record.error() is None:
             self._seen[record.partition()].append((record.timestamp()[1], now))

@@ -1,4 +1,5 @@
-"""The stack under test, as processes: one broker or several, a database, workers and a sink. Enter and leave it from
+"""The stack under test, as processes: one broker or several, a database, workers and a sink; and those around it: the
+clock of who sends the load, and a reader of what comes out. Enter and leave it from
 the main thread: servers end with the thread that started them, so nothing outlives the campaign, however it ends.
 
 The campaign is the operator as well: `supervise` starts again whatever has ended by itself, as systemd would.
@@ -24,9 +25,11 @@ from deploy.embedded.kafka import Broker, Node
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.process import Command, spawn
+from tests.chaos.campaign.clock import ProducerClock
 from tests.chaos.campaign.disk import Disk
-from tests.chaos.campaign.history import SHED_AFTER_MS
+from tests.chaos.campaign.history import MAX_FUTURE_MS, SHED_AFTER_MS
 from tests.chaos.campaign.link import Link
+from tests.chaos.campaign.reader import Reader
 from tests.support.workers import WorkerProcess
 
 ENV: Final = shutil.which("env") or "/usr/bin/env"
@@ -51,6 +54,7 @@ class World:
     own_disks: bool = False
     ends: list[str] = field(default_factory=list)  # what ended by itself since this was last emptied
     workers: dict[str, WorkerProcess] = field(default_factory=dict)
+    clock: ProducerClock = field(default_factory=ProducerClock)
     _stack: ExitStack = field(default_factory=ExitStack)
     _starts: int = 0
     _linked: set[str] = field(default_factory=set)  # workers that come through the link
@@ -61,6 +65,9 @@ class World:
             self._start_servers()
             self.start_worker().wait_ready()
             self.start_sink().wait_ready()
+            self.reader = Reader(self.kafka)
+            self.reader.start()
+            self._stack.callback(self.reader.close)
         except BaseException:
             self._stack.close()
             raise
@@ -142,6 +149,7 @@ class World:
         environment = {
             "OTB_KAFKA": kafka, "OTB_WORKER": name, "OTB_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
             "OTB_SHED_AFTER_MS": str(SHED_AFTER_MS), "OTB_REPLICATION": str(self.size),
+            "OTB_MAX_FUTURE_S": str(MAX_FUTURE_MS // 1000),
         }  # fmt: skip
         self._linked.discard(name)
         if through_link:
@@ -214,6 +222,8 @@ class World:
         self.resume_servers()
         self.link.mend()
         self.link.flow()
+        self.clock.set_right()
+        self.reader.go()
         self._kill_all()
         self.workers.clear()
         shutil.rmtree(self.home, ignore_errors=True)

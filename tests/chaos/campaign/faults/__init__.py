@@ -7,7 +7,10 @@ stores     a worker's local store, damaged while it is down
 servers    the broker, PostgreSQL and the sink
 disks      the local store's or PostgreSQL's runs full, for which one has to be mounted
 cluster    one of several brokers
+reassignment  their partitions, moved from one to another
 network    the connections between a worker and the broker
+clocks     producers' clocks
+readers    slow readers of what comes out
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from tests.chaos.campaign.disk import mountable
-from tests.chaos.campaign.faults import cluster, disks, network, servers, stores, workers
+from tests.chaos.campaign.faults import clocks, cluster, disks, network, readers, reassignment, servers, stores, workers
 from tests.chaos.campaign.faults.kinds import Damage, Fault
 
 __all__ = ["CLUSTER", "REGISTRY", "Damage", "Fault", "chosen", "needs_disks", "possible", "registry"]
@@ -26,8 +29,9 @@ def _by_name(faults: Iterable[Fault]) -> dict[str, Fault]:
     return {fault.name: fault for fault in faults}
 
 
-REGISTRY: Final = _by_name(fault for part in (workers, stores, servers, disks, network) for fault in part.FAULTS)
-CLUSTER: Final = _by_name(cluster.FAULTS)
+PARTS: Final = (workers, stores, servers, disks, network, clocks, readers)
+REGISTRY: Final = _by_name(fault for part in PARTS for fault in part.FAULTS)
+CLUSTER: Final = _by_name([*cluster.FAULTS, *reassignment.FAULTS])
 
 
 def registry(brokers: int) -> dict[str, Fault]:

@@ -9,8 +9,9 @@ from typing import Literal, Protocol
 
 from tests.chaos.campaign.world import World
 
-Proof = Literal["decisions", "postings"]
-"""What shows that it is over: every partition decides again, or the ledger grows again."""
+Proof = Literal["decisions", "undisturbed", "postings", "reading"]
+"""What shows that it is over: every partition decides again, the ledger grows again, or a slow reader has caught up. In
+all but the first, decisions go on at their rate meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
