@@ -2,9 +2,9 @@
 
 Replies come in the order of their inputs, topic by topic; between topics there is no order that Kafka knows. What
 is known: a reply says the account's time when it was decided, which is the message's own time or, if something later
-had been decided before, the time of that. So it never runs backwards, and of several pairs with the same time the one
-whose message names it came first; only a refusal that leaves no trace on the account leaves its time as it was, too.
-Where this leaves a choice, the journal helps, which is one sequence, and the figures in the replies; see `merged`.
+had been decided before, the time of that. So it never runs backwards, and of several pairs with the same time one whose
+message names it came first; only a refusal that leaves no trace on the account leaves its time as it was, too. Where
+this leaves a choice, the figures in the replies help, and the journal, which is one sequence; see `merged`.
 """
 
 from __future__ import annotations
@@ -197,26 +197,15 @@ def _known_first(update: Pair, decision: Pair, progress: Progress) -> Pair | Non
     for pair in (update, decision):
         if progress.repeats(pair):
             return pair
-    first = None
-    if not (_leaves_no_trace(update) or _leaves_no_trace(decision)):
-        first = _by_time(update, decision)
-    if first is None:
-        first = _by_journal(progress.causes_left(), update, decision)
-    if first is None:
-        fitting = [pair for pair in (update, decision) if progress.fits(pair)]
-        first = fitting[0] if len(fitting) == 1 else None
-    return first
+    times = update.reply.decided_at, decision.reply.decided_at
+    if times[0] != times[1] and not (_leaves_no_trace(update) or _leaves_no_trace(decision)):
+        return update if times[0] < times[1] else decision
+    fitting = [pair for pair in (update, decision) if progress.fits(pair)]
+    return fitting[0] if len(fitting) == 1 else _by_journal(progress.causes_left(), update, decision)
 
 
 def _leaves_no_trace(pair: Pair) -> bool:
     return (getattr(pair.reply, "reason", None) or getattr(pair.reply, "outcome", None)) in REFUSALS
-
-
-def _by_time(update: Pair, decision: Pair) -> Pair | None:
-    if update.reply.decided_at != decision.reply.decided_at:
-        return update if update.reply.decided_at < decision.reply.decided_at else decision
-    named = [pair for pair in (update, decision) if pair.message.transmitted_at == pair.reply.decided_at]
-    return named[0] if len(named) == 1 else None
 
 
 def _by_journal(left: list[str], update: Pair, decision: Pair) -> Pair | None:
