@@ -19,8 +19,8 @@ _HOW: Final = """\
   gives a silent worker up, is {session} s of it; the next owner aborts at once what the dead one left open
   (`topics/transport/inheritance.py`), where the broker would take up to 20 s.
 - **Cold restore**: the engine's own rows, written to the changelog in transactions as a worker does, in no order of
-  their accounts. The clock runs from the start of a worker with an empty store until `ready`; afterwards the rows in its
-  store are counted. The rate leaves out what a start takes without any rows.
+  their accounts. The clock runs from the start of a worker with an empty store until `ready`; afterwards the rows in
+  its store are counted. The rate leaves out what a start takes without any rows.
 - **Calibration**: the fixed piece of Python of `make bench`, the quickest of 200. A machine twice as fast halves it."""
 
 
