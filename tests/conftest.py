@@ -22,7 +22,7 @@ from hypothesis import settings as hypothesis_settings
 from agents.settings import Settings
 from deploy.embedded import EmbeddedError, servers
 from deploy.embedded.installation import install_kafka
-from deploy.embedded.kafka import Broker, running_broker
+from deploy.embedded.kafka import SHORT_LIVED, Broker, running_broker
 from deploy.embedded.ports import ReservedPort
 from deploy.embedded.postgres import Postgres
 from tests.containers import docker_answers, kafka_container, postgres_container
@@ -124,7 +124,7 @@ def kafka_jars(request: pytest.FixtureRequest) -> list[Path]:
 @pytest.fixture
 def own_broker(tmp_path: Path, kafka_jars: list[Path]) -> Iterator[Broker]:
     """A broker of this test's own, running and empty: it may be stopped, killed and started again (some seconds)."""
-    with running_broker(tmp_path / "kafka", kafka_jars) as broker:
+    with running_broker(tmp_path / "kafka", kafka_jars, jvm_options=SHORT_LIVED) as broker:
         yield broker
 
 

