@@ -26,7 +26,7 @@ class ReaderStopped:
     name = "reader-stopped"
     what = "a consumer of decisions and updates stops for so long that its group throws it out, and comes back"
     proof: Proof = "reading"
-    lasts_s = 16.0
+    lasts_s = 12.0
 
     def strike(self, world: World, random: Random) -> Damage:
         before, at = world.reader.assigned, time.time()
@@ -47,7 +47,7 @@ class ReaderSlow:
     name = "reader-slow"
     what = "a consumer of decisions and updates reads 20 a second at most for 8 to 12 s"
     proof: Proof = "reading"
-    lasts_s = 14.0
+    lasts_s = 12.0
 
     def strike(self, world: World, random: Random) -> Damage:
         at = time.time()
@@ -64,7 +64,7 @@ class SinkPaused:
     name = "sink-paused"
     what = "SIGSTOP of the ledger sink for longer than its session, then SIGCONT"
     proof: Proof = "postings"
-    lasts_s = 18.0
+    lasts_s = 15.0
 
     def strike(self, world: World, random: Random) -> Damage:
         at = time.time()

@@ -91,7 +91,7 @@ class Reassigned:
     what: str
     choice: Callable[[World, Random], list[Place]]
     proof: Proof = "decisions"
-    lasts_s: float = 20.0
+    lasts_s: float = 12.0
 
     def strike(self, world: World, random: Random) -> Damage:
         places = self.choice(world, random)
