@@ -524,16 +524,16 @@ def test_a_reader_who_has_not_what_is_there_is_found(campaign: Campaign, has: li
     records = [Record(offset, AT, b"a", b"%d" % offset) for offset in range(3)]
     checked = checker.Checked(0, 3, 0, 0, 0, {}, [], {DECISIONS: digest(records)})
     places = {(DECISIONS, 0): Place()}
-    campaign._world.reader = SimpleNamespace(places=places, error=ValueError("has ended"))  # type: ignore[assignment]
+    campaign._world.reader = SimpleNamespace(places=places, error=None)  # type: ignore[assignment]
     for number in has:
         places[DECISIONS, 0].note(records[number])
-    campaign._check_reader(checked)
+    campaign._check_reader(checked, until=0.0)
     assert [lost.startswith(f"{DECISIONS} 0: the reader has ({len(has)}, ") for lost in campaign.result.lost] == [True]
     places[DECISIONS, 0] = Place()
     for record in records:
         places[DECISIONS, 0].note(record)
     campaign.result.lost.clear()
-    campaign._check_reader(checked)
+    campaign._check_reader(checked, until=0.0)
     assert campaign.result.lost == []
 
 

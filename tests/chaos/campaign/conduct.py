@@ -231,6 +231,7 @@ class Campaign:
         figures: dict[str, tuple[int, int, int]] = {}
         result = self.result
         self._say("checking every partition", 0.88)
+        reader_until = time.monotonic() + PATIENCE_S  # for all that it has yet to read
         for checked in _checked(self._world.kafka):
             result.messages += checked.messages
             result.poison += checked.poison
@@ -239,7 +240,7 @@ class Campaign:
             figures |= checked.figures
             for finding in checked.findings:
                 self._blame(finding)
-            self._check_reader(checked)
+            self._check_reader(checked, reader_until)
         result.read = self._world.reader.read()
         if result.poison != load.poison_delivered:
             result.lost.append(f"{load.poison_delivered} poison records were sent, {result.poison} are in the topics")
@@ -249,22 +250,21 @@ class Campaign:
         except Disagreement as disagreement:
             result.lost.append(f"ledger: {disagreement}")
 
-    def _check_reader(self, checked: checker.Checked) -> None:
+    def _check_reader(self, checked: checker.Checked, until: float) -> None:
         """However slow it was, it has read everything once and in order, and nothing else."""
         for topic, expected in checked.replies.items():
-            found = self._read(topic, checked.partition, expected[0])
+            found = self._read(topic, checked.partition, expected[0], until)
             if found != expected:
                 self.result.lost.append(
                     f"{topic} {checked.partition}: the reader has {found}, what is there is {expected} (records, "
                     f"digest); its error: {self._world.reader.error!r}"
                 )
 
-    def _read(self, topic: str, partition: int, wanted: int) -> tuple[int, str]:
-        """What the reader has of one partition, when it has as many records as are wanted, or ever will."""
+    def _read(self, topic: str, partition: int, wanted: int, until: float) -> tuple[int, str]:
+        """What the reader has of one partition, once it has as many records as are wanted, or at the time `until`."""
         reader = self._world.reader
-        deadline = time.monotonic() + PATIENCE_S
         while (place := reader.places.get((topic, partition), Place())).read < wanted:
-            if reader.error is not None or time.monotonic() > deadline:
+            if reader.error is not None or time.monotonic() > until:
                 break
             time.sleep(POLL_S)
         return place.digest
