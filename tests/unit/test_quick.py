@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import orjson
@@ -35,6 +36,11 @@ KINDS = st.sampled_from([message.type for message in ALL] + ["controls-set", "un
 
 def body_of(message: Any) -> dict[str, Any]:
     return dict(orjson.loads(encode(message)))
+
+
+def as_json(body: dict[str, Any]) -> bytes:
+    """Compact, and with numbers of any size."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def same_as_careful(value: bytes) -> bool:
@@ -80,9 +86,9 @@ def test_whatever_it_takes_it_reads_as_the_careful_way_does(
         body["type"] = kind
     for name in gone & body.keys():
         del body[name]
-    value = encode(body)  # type: ignore[arg-type]
+    value = as_json(body)
     for name, part in twice:
-        value = value[:-1] + b"," + orjson.dumps({name: part})[1:]
+        value = value[:-1] + b"," + as_json({name: part})[1:]
     same_as_careful(value)
 
 
