@@ -75,7 +75,7 @@ def _quick_member(hint: Any) -> Any:
 
 
 def _pattern(hint: Any) -> str | None:
-    """What a string must match, null included where it may be null; None when anything will do."""
+    """What a string must match, or null, which msgspec refuses where it may not be; None when anything will do."""
     patterns = [_limits(member).get("pattern") for member in _members(hint)]
     known = [pattern.removeprefix("^").removesuffix("$") for pattern in patterns if pattern is not None]
     if not known:

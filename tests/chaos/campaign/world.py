@@ -1,6 +1,6 @@
 """The stack under test, as processes: one broker or several, a database, workers and a sink; and those around it: the
-clock of who sends the load, and a reader of what comes out. Enter and leave it from
-the main thread: servers end with the thread that started them, so nothing outlives the campaign, however it ends.
+clock of who sends the load, and a reader of what comes out. Enter and leave it from the main thread: servers end with
+the thread that started them, so nothing outlives the campaign, however it ends.
 
 The campaign is the operator as well: `supervise` starts again whatever has ended by itself, as systemd would.
 """

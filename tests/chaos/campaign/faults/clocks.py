@@ -5,13 +5,12 @@ What is dated too far ahead must end in the dead letters as that, and hold nothi
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from tests.chaos.campaign.clock import Error
-from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, held
+from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, outage
 from tests.chaos.campaign.history import MAX_FUTURE_MS
 from tests.chaos.campaign.world import World
 
@@ -44,15 +43,11 @@ class ClockWrong:
     lasts_s: float = 10.0
 
     def strike(self, world: World, random: Random) -> Damage:
-        at = time.time()
-        world.clock.set_wrong(random, self.error)
-        try:
-            lasted = held(world, random.uniform(*WRONG_S))
-        finally:
-            world.clock.set_right()
-        wrong, beyond = world.clock.wrong, world.clock.beyond
-        assert wrong > 0, "nothing was sent meanwhile"
-        return Damage(at, at + lasted, note=f"{wrong} messages stamped wrong, {beyond} of them too far ahead")
+        clock, seconds = world.clock, random.uniform(*WRONG_S)
+        damage = outage(world, seconds, lambda: clock.set_wrong(random, self.error), clock.set_right)
+        assert clock.wrong > 0, "nothing was sent meanwhile"
+        note = f"{clock.wrong} messages stamped wrong, {clock.beyond} of them too far ahead"
+        return Damage(damage.at, damage.since, note=note)
 
 
 FAULTS: Final[list[Fault]] = [

@@ -5,18 +5,17 @@ Every message must be decided while the broker is still away: recovery is counte
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka.admin import AdminClient
 
 from deploy.embedded.kafka import Broker
 from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, held
-from tests.chaos.campaign.faults.servers import start_again
+from tests.chaos.campaign.faults.servers import paused, start_again
 from tests.chaos.campaign.history import APP_ID
 from tests.chaos.campaign.world import FIRST_WORKER, World
 from tests.support.traffic import PARTITIONS
@@ -33,10 +32,18 @@ COORDINATOR_PARTITIONS: Final = 4
 Choice = Callable[[World, Random], Broker]
 
 
+def operator(world: World) -> AdminClient:
+    return AdminClient({"bootstrap.servers": world.kafka, "log_level": 0})
+
+
+def described(admin: AdminClient, topic: str, partition: int) -> Any:
+    """A partition as the cluster describes it: leader, replicas, and those of them that are in sync (`isrs`)."""
+    return admin.list_topics(topic, 10).topics[topic].partitions[partition]
+
+
 def leader(world: World, topic: str, partition: int) -> Broker:
     """The broker that leads a partition; raises AssertionError when nobody does."""
-    metadata = AdminClient({"bootstrap.servers": world.kafka, "log_level": 0}).list_topics(topic, 10)
-    number = metadata.topics[topic].partitions[partition].leader
+    number = described(operator(world), topic, partition).leader
     found = [broker for broker in world.brokers if broker.node.number == number]
     assert found, f"nobody leads {topic} {partition}"
     return found[0]
@@ -99,11 +106,9 @@ class OnePaused(_ToOne):
     """SIGSTOP, and SIGCONT after some seconds: it still believes that it leads."""
 
     def strike(self, world: World, random: Random) -> Damage:
-        broker, at = self.choice(world, random), time.time()
-        world.signal_server(broker, signal.SIGSTOP)
-        held_s = held(world, random.uniform(*AWAY_S))
-        world.signal_server(broker, signal.SIGCONT)
-        return Damage(at, at + SETTLED_S, held_s, f"node {broker.node.number}")
+        broker = self.choice(world, random)
+        damage = paused(world, broker, random.uniform(*AWAY_S))
+        return Damage(damage.at, damage.at + SETTLED_S, damage.held_s, f"node {broker.node.number}")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, Protocol
@@ -50,3 +51,23 @@ def held(world: World, seconds: float) -> float:
     begun = time.monotonic()
     world.wait(seconds)
     return time.monotonic() - begun
+
+
+def outage(world: World, seconds: float, begin: Callable[[], None], end: Callable[[], None]) -> Damage:
+    """Begin it, let it last, and end it whatever happens."""
+    at = time.time()
+    begin()
+    try:
+        held_s = held(world, seconds)
+    finally:
+        since = time.time()
+        end()
+    return Damage(at, since, held_s)
+
+
+def until(world: World, seconds: float, done: Callable[[], bool], otherwise: str) -> None:
+    """Wait for something that the fault itself has to bring about; raises AssertionError with `otherwise`."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, otherwise
+        world.wait(0.1)

@@ -6,7 +6,7 @@ import time
 from random import Random
 from typing import Final
 
-from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, held
+from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, outage
 from tests.chaos.campaign.world import World
 
 ANSWER_S: Final = 30.0
@@ -26,12 +26,7 @@ class NetworkCut:
 
     def strike(self, world: World, random: Random) -> Damage:
         _behind_the_link(world, random)
-        at = time.time()
-        world.link.cut()
-        held_s = held(world, random.uniform(1.0, 9.0))
-        since = time.time()
-        world.link.mend()
-        return Damage(at, since, held_s)
+        return outage(world, random.uniform(1.0, 9.0), world.link.cut, world.link.mend)
 
 
 class NetworkStalled:
@@ -42,14 +37,7 @@ class NetworkStalled:
 
     def strike(self, world: World, random: Random) -> Damage:
         _behind_the_link(world, random)
-        at = time.time()
-        world.link.stall()
-        try:
-            held_s = held(world, random.uniform(1.0, 12.0))
-        finally:
-            since = time.time()
-            world.link.flow()
-        return Damage(at, since, held_s)
+        return outage(world, random.uniform(1.0, 12.0), world.link.stall, world.link.flow)
 
 
 class CommitAnswerLost:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, held
+from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, outage, until
 from tests.chaos.campaign.reader import LONGEST_PAUSE_S
 from tests.chaos.campaign.world import World
 
@@ -29,18 +29,12 @@ class ReaderStopped:
     lasts_s = 12.0
 
     def strike(self, world: World, random: Random) -> Damage:
-        before, at = world.reader.assigned, time.time()
-        world.reader.stop()
-        try:
-            held_s = held(world, LONGEST_PAUSE_S + random.uniform(2.0, 5.0))
-        finally:
-            since = time.time()
-            world.reader.go()
-        deadline = time.monotonic() + BACK_S
-        while world.reader.assigned == before:
-            assert time.monotonic() < deadline, "its group did not throw the reader out, or not take it back"
-            world.wait(0.1)
-        return Damage(at, since, held_s)
+        reader = world.reader
+        before = reader.assigned
+        damage = outage(world, LONGEST_PAUSE_S + random.uniform(2.0, 5.0), reader.stop, reader.go)
+        otherwise = "its group did not throw the reader out, or not take it back"
+        until(world, BACK_S, lambda: reader.assigned != before, otherwise)
+        return damage
 
 
 class ReaderSlow:
@@ -50,14 +44,7 @@ class ReaderSlow:
     lasts_s = 12.0
 
     def strike(self, world: World, random: Random) -> Damage:
-        at = time.time()
-        world.reader.slow_down()
-        try:
-            held_s = held(world, random.uniform(*SLOW_S))
-        finally:
-            since = time.time()
-            world.reader.go()
-        return Damage(at, since, held_s)
+        return outage(world, random.uniform(*SLOW_S), world.reader.slow_down, world.reader.go)
 
 
 class SinkPaused:
@@ -67,14 +54,12 @@ class SinkPaused:
     lasts_s = 15.0
 
     def strike(self, world: World, random: Random) -> Damage:
-        at = time.time()
-        world.sink.signal(signal.SIGSTOP)
-        try:
-            held_s = held(world, random.uniform(*SINK_AWAY_S))
-        finally:
-            since = time.time()
-            world.sink.signal(signal.SIGCONT)
-        return Damage(at, since, held_s)
+        return outage(
+            world,
+            random.uniform(*SINK_AWAY_S),
+            lambda: world.sink.signal(signal.SIGSTOP),
+            lambda: world.sink.signal(signal.SIGCONT),
+        )
 
 
 @dataclass(frozen=True)

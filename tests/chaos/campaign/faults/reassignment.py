@@ -19,8 +19,8 @@ from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 from confluent_kafka import ElectionType, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.chaos.campaign.faults.cluster import coordinator_partition
-from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, held
+from tests.chaos.campaign.faults.cluster import coordinator_partition, described, operator
+from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, held, until
 from tests.chaos.campaign.history import APP_ID
 from tests.chaos.campaign.world import FIRST_WORKER, World
 from tests.support.traffic import PARTITIONS
@@ -95,18 +95,18 @@ class Reassigned:
 
     def strike(self, world: World, random: Random) -> Damage:
         places = self.choice(world, random)
-        admin = AdminClient({"bootstrap.servers": world.kafka, "log_level": 0})
-        leaders = {place: _partition(admin, place).leader for place in places}
-        full = {place: list(_partition(admin, place).replicas) for place in places}
+        admin = operator(world)
+        before = {place: described(admin, *place) for place in places}
+        leaders = {place: partition.leader for place, partition in before.items()}
         at, begun = time.time(), time.monotonic()
-        without = {place: [n for n in full[place] if n != leaders[place]] for place in places}
+        without = {place: [n for n in before[place].replicas if n != leaders[place]] for place in places}
         _move(world, admin, without)
-        moved = {place: _partition(admin, place).leader for place in places}
+        moved = _leaders(admin, places)
         assert all(moved[place] != leaders[place] for place in places), f"leaders stayed: {leaders}, {moved}"
         held(world, random.uniform(*AWAY_S))
         _move(world, admin, {place: [leaders[place], *without[place]] for place in places})
         admin.elect_leaders(ElectionType.PREFERRED, [TopicPartition(*place) for place in places]).result(PATIENCE_S)
-        _until(world, lambda: all(_partition(admin, place).leader == leaders[place] for place in places), "leaders")
+        _until(world, lambda: _leaders(admin, places) == leaders, "leaders")
         took_s = time.monotonic() - begun
         note = "; ".join(f"{topic} {p}: {leaders[topic, p]} to {moved[topic, p]} and back" for topic, p in places)
         return Damage(at, at + took_s, took_s, note)
@@ -115,22 +115,19 @@ class Reassigned:
 def _move(world: World, admin: AdminClient, wanted: Replicas) -> None:
     """Returns when every partition has the replicas that are wanted, all in sync."""
     reassign(world.kafka, wanted)
-    _until(world, lambda: all(_has(_partition(admin, place), each) for place, each in wanted.items()), "replicas")
+    _until(world, lambda: all(_has(described(admin, *place), each) for place, each in wanted.items()), "replicas")
 
 
 def _has(partition: Any, replicas: list[int]) -> bool:
     return list(partition.replicas) == replicas and sorted(partition.isrs) == sorted(replicas)
 
 
-def _partition(admin: AdminClient, place: Place) -> Any:
-    return admin.list_topics(place[0], 10).topics[place[0]].partitions[place[1]]
+def _leaders(admin: AdminClient, places: list[Place]) -> dict[Place, int]:
+    return {place: described(admin, *place).leader for place in places}
 
 
 def _until(world: World, done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline, f"{what} were not as wanted after {PATIENCE_S:.0f} s"
-        world.wait(0.1)
+    until(world, PATIENCE_S, done, f"{what} were not as wanted after {PATIENCE_S:.0f} s")
 
 
 FAULTS: Final[list[Fault]] = [

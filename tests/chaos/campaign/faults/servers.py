@@ -12,7 +12,7 @@ from typing import Final
 from deploy.embedded.errors import StartError
 from deploy.embedded.kafka import Broker
 from deploy.embedded.postgres import Postgres
-from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, held
+from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, outage
 from tests.chaos.campaign.world import World
 
 STARTS: Final = 10
@@ -33,12 +33,7 @@ class Paused:
     server: Callable[[World], Server]
 
     def strike(self, world: World, random: Random) -> Damage:
-        at, server = time.time(), self.server(world)
-        world.signal_server(server, signal.SIGSTOP)
-        held_s = held(world, random.uniform(*PAUSES_S))
-        since = time.time()
-        world.signal_server(server, signal.SIGCONT)
-        return Damage(at, since, held_s)
+        return paused(world, self.server(world), random.uniform(*PAUSES_S))
 
 
 @dataclass(frozen=True)
@@ -61,6 +56,16 @@ class Killed:
         start_again(server)
         since = time.time()
         return Damage(at, since, since - at)
+
+
+def paused(world: World, server: Server, seconds: float) -> Damage:
+    """SIGSTOP of every process of a server, and SIGCONT after some seconds."""
+    return outage(
+        world,
+        seconds,
+        lambda: world.signal_server(server, signal.SIGSTOP),
+        lambda: world.signal_server(server, signal.SIGCONT),
+    )
 
 
 def start_again(server: Server) -> None:
