@@ -155,6 +155,18 @@ async def plant(stage: Stage) -> None:
     await connection.close()
 
 
+async def test_the_scan_reads_bytes_of_the_ledger_as_they_are(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute("CREATE TABLE kept (digest bytea, amount bigint)")
+    insert = "INSERT INTO kept VALUES ($1, $2)"
+    await connection.execute(insert, bytes.fromhex("ab" + CARD + "cd"), 1)
+    assert await exposure.in_ledger(database) == (1, set()), "a digest that looks like a card in hexadecimal digits"
+    await connection.execute(insert, b"\x00" + STRANGER.encode(), 1)
+    await connection.execute(insert, b"", int(CARD))
+    assert await exposure.in_ledger(database) == (3, {STRANGER.encode(), CARD.encode()})
+    await connection.close()
+
+
 def test_processes_listen_on_loopback_only(stage: Stage) -> None:
     for process in (stage.worker, stage.sink, stage.gateway):
         assert exposure.listening(process.pid) == {"127.0.0.1"}, process.output()

@@ -85,6 +85,7 @@ def test_no_help_and_no_error_shows_a_password(monkeypatch: pytest.MonkeyPatch) 
     for name, value in SASL.items():
         monkeypatch.setenv(f"OTB_{name.upper()}", str(value))
     monkeypatch.setenv("OTB_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("OTB_DEBUG", "0")  # --debug changes it, for this process and its children
     for arguments in (["worker", "--help"], ["worker"], ["tail", "clock"], ["acls", "--apply"], ["--debug", "sink"]):
         monkeypatch.setenv("OTB_POSTGRES_DSN", f"postgresql://otb:{SECRET}@127.0.0.1:1/ledger")
         result = CliRunner().invoke(build(), arguments)
