@@ -83,6 +83,13 @@ class _Item(NamedTuple):
     record: ConsumerRecord
 
 
+class _Refused(NamedTuple):
+    """A record that is no message. It waits for those before it: what is sent is in the order of what came."""
+
+    record: ConsumerRecord
+    error: Unreadable
+
+
 class Poisoned(Exception):
     """The domain raised on this record."""
 
@@ -163,16 +170,14 @@ class _Attempt:
 
     # -- decode
 
-    def _decode(self) -> Iterator[_Item]:
+    def _decode(self) -> Iterator[_Item | _Refused]:
         for topic in TOPIC_ORDER:
             for tp, records in self._slice.items():
                 if tp.topic == topic:
                     for record in records:
-                        item = self._read(tp, record)
-                        if item is not None:
-                            yield item
+                        yield self._read(tp, record)
 
-    def _read(self, tp: TP, record: ConsumerRecord) -> _Item | None:
+    def _read(self, tp: TP, record: ConsumerRecord) -> _Item | _Refused:
         try:
             bug = self._poisoned.get((tp.topic, tp.partition, record.offset)) if self._poisoned else None
             if bug is not None:
@@ -183,21 +188,30 @@ class _Attempt:
                     "from-the-future", f"{message.transmitted_at} is ahead of {record.timestamp}", "transmitted_at"
                 )
         except Unreadable as error:
-            self._output.refuse(record, error)
-            return None
+            return _Refused(record, error)
         return _Item(tp.partition, message, record)
 
     # -- decide
 
-    def _decide_batch(self, items: list[_Item]) -> None:
-        results: list[Result | None] = [None] * len(items)
+    def _decide_batch(self, batch: list[_Item | _Refused]) -> None:
+        items = [each for each in batch if isinstance(each, _Item)]
+        results: dict[int, Result | Unreadable] = {}
         for wave in _waves(items):
             self._decide_wave(items, wave, results)
-        for item, result in zip(items, results, strict=True):
-            if result is not None:
-                self._output.answer(item.record, item.message.type, result)
+        decided = iter([(item, results[index]) for index, item in enumerate(items)])
+        for each in batch:
+            if isinstance(each, _Refused):
+                self._output.refuse(each.record, each.error)
+            else:
+                self._answer(*next(decided))
 
-    def _decide_wave(self, items: list[_Item], wave: list[int], results: list[Result | None]) -> None:
+    def _answer(self, item: _Item, result: Result | Unreadable) -> None:
+        if isinstance(result, Unreadable):
+            self._output.refuse(item.record, result)
+        else:
+            self._output.answer(item.record, item.message.type, result)
+
+    def _decide_wave(self, items: list[_Item], wave: list[int], results: dict[int, Result | Unreadable]) -> None:
         """Every account occurs once in a wave, so the order within it does not matter."""
         to_score: list[tuple[int, Screened]] = []
         for index in wave:
@@ -207,7 +221,7 @@ class _Attempt:
             except (StoreDamaged, NewerRow):
                 raise
             except Unreadable as error:
-                self._output.refuse(item.record, error)
+                results[index] = error
                 continue
             except Exception as error:
                 raise Poisoned(item.record, error) from error
@@ -261,13 +275,22 @@ class _Attempt:
         for tp, records in self._slice.items():
             if tp.topic != CLOCK.name:
                 continue
-            ticks = [item.message.transmitted_at for record in records if (item := self._read(tp, record)) is not None]
-            if ticks:
-                now = max(ticks)
+            now = self._latest_tick(tp, records)
+            if now is not None:
                 for account_id in self._engine.sweeper.next_rows(tp.partition, now):
                     account = self._unit.get(tp.partition, account_id)
                     if account is not None:
                         self._sweep_account(tp.partition, account, now)
+
+    def _latest_tick(self, tp: TP, records: Sequence[ConsumerRecord]) -> int | None:
+        ticks = []
+        for record in records:
+            match self._read(tp, record):
+                case _Item(message=tick):
+                    ticks.append(tick.transmitted_at)
+                case _Refused(error=error):
+                    self._output.refuse(record, error)
+        return max(ticks, default=None)
 
     def _sweep_account(self, partition: int, account: Account, now: int) -> None:
         entries = servicing.sweep(account, now)

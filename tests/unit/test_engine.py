@@ -35,6 +35,27 @@ def test_f5_a_bad_amount_is_dead_lettered_whole_and_the_next_record_is_decided(b
     assert (approved["network_reference"], approved["outcome"]) == ("ref-good", "approved")
 
 
+def test_replies_are_in_the_order_of_the_requests_also_of_those_that_are_refused(bench: Bench) -> None:
+    """Whoever reads requests and decisions side by side pairs them by their order."""
+    unreadable = codec.encode(say.request("ref-2")).replace(b":1000,", b':"a string",')
+    early = say.request("ref-4", transmitted_at=say.T0 + 10 * say.DAY)
+    bench.run(
+        say.request("ref-1"), ("authorizations", b"acct-1", unreadable), say.request("ref-3"), early,
+        say.request("ref-5"), at=say.T0,
+    )  # fmt: skip
+    assert [(d["network_reference"], d["reason"]) for d in bench.on("authorization-decisions")] == [
+        ("ref-1", None), ("ref-2", "malformed"), ("ref-3", None), ("ref-4", "malformed"), ("ref-5", None),
+    ]  # fmt: skip
+    assert [letter["reason"] for letter in bench.on("dead-letters")] == ["invalid-field", "from-the-future"]
+
+
+def test_a_tick_that_cannot_be_read_is_dead_lettered_once_and_the_next_one_sweeps(bench: Bench) -> None:
+    bench.run(say.request())
+    bench.run(("clock", b"0", b"no tick"), say.tick(say.T0 + 60 * say.DAY))
+    assert [letter["topic"] for letter in bench.on("dead-letters")] == ["clock"]
+    assert bench.on("journal-entries")[-1]["entry_type"] == "hold-expired"
+
+
 @pytest.mark.parametrize(
     "value", [None, b"", b"\x00\x01", b'{"type":"authorization-request"}', b"\xff" * 70_000, rb'{"type":"\ud800"}']
 )
@@ -123,14 +144,14 @@ def test_a_record_that_makes_the_domain_raise_is_left_out_and_everyone_else_deci
         say.request("ref-1"), say.request("ref-poison"), say.request("ref-2"), say.request("ref-3", account="acct-2")
     )
     assert [d["network_reference"] for d in bench.on("authorization-decisions")] == [
-        "ref-poison",
         "ref-1",
+        "ref-poison",
         "ref-2",
         "ref-3",
     ]
     assert [d["outcome"] for d in bench.on("authorization-decisions")] == [
-        "declined",
         "approved",
+        "declined",
         "approved",
         "approved",
     ]
@@ -172,6 +193,6 @@ def test_a_message_that_came_to_a_wrong_partition_is_not_answered_from_there() -
     assert list(bench.rows) == [(0, b"acct-4")]
     bench.run(say.request("ref-4", account="acct-4"), say.request("ref-1", account="acct-1"))
     assert [(d["account_id"], d["reason"]) for d in bench.on("authorization-decisions")] == [
-        ("acct-1", "malformed"), ("acct-4", None),
+        ("acct-4", None), ("acct-1", "malformed"),
     ]  # fmt: skip
     assert [letter["reason"] for letter in bench.on("dead-letters")] == ["wrong-partition"] * 2

@@ -91,40 +91,32 @@ def _reply(record: Record) -> Any:
 def _decisions(history: History) -> Iterator[Pair]:
     """One input topic, one reply topic: the n-th reply is to the n-th message. The auditor compares what they name."""
     [topic] = [topic for topic, replies in INPUTS.items() if replies == DECISIONS]
-    refusals, answers = _divided(history.replies[DECISIONS])
-    _check_refusals(history, topic, refusals)
-    for question, answer in zip_longest(_messages(history, topic), answers):
+    questions = (record for record in history.inputs[topic] if not is_poison(record) or _is_refused_request(record))
+    for question, answer in zip_longest(questions, history.replies[DECISIONS]):
         if question is None:
             raise Unpaired(f"a reply too many: {answer.value!r}", answer)
         if answer is None:
             raise Unpaired(f"no reply to {topic} {question.offset}", question)
+        if _is_refused_request(question):
+            _check_refusal(topic, question, answer)
+            continue
         if question.key != answer.key:
             raise Unpaired(f"the reply to {topic} {question.offset} is not there: {answer.value!r}", question)
         yield Pair(topic, question, message(topic, question), _reply(answer), answer.at - question.at)
 
 
-def _divided(replies: list[Record]) -> tuple[list[Record], list[Record]]:
-    """Refusals of what is no valid message, which may overtake answers of the same slice; and answers."""
-    refusals: list[Record] = []
-    answers: list[Record] = []
-    for reply in replies:
-        (refusals if b'"reason":"malformed"' in (reply.value or b"") else answers).append(reply)
-    return refusals, answers
-
-
-def _check_refusals(history: History, topic: str, refusals: list[Record]) -> None:
+def _is_refused_request(record: Record) -> bool:
     """A request from the future is parked as any message from the future; since somebody waits, it is declined too."""
-    parked = [record for record in history.inputs[topic] if is_from_the_future(record)]
-    requests = [record for record in parked if orjson.loads(record.value or b"")["type"] == "authorization-request"]
-    for question, answer in zip_longest(requests, refusals):
-        if question is None:
-            raise Unpaired(f"a reply too many: {answer.value!r}", answer)
-        asked = orjson.loads(question.value or b"")
-        told = None if answer is None else orjson.loads(answer.value or b"")
-        names = {name: asked[name] for name in ("account_id", "network_reference")}
-        expected = names | {"outcome": "declined", "approved_amount": 0, "decided_at": question.at}
-        if told is None or {name: told[name] for name in expected} != expected:
-            raise Unpaired(f"{topic} {question.offset} is from the future and was answered {told}", question)
+    return is_from_the_future(record) and orjson.loads(record.value or b"")["type"] == "authorization-request"
+
+
+def _check_refusal(topic: str, question: Record, answer: Record) -> None:
+    asked, told = orjson.loads(question.value or b""), orjson.loads(answer.value or b"")
+    expected = {name: asked[name] for name in ("account_id", "network_reference")} | {
+        "outcome": "declined", "reason": "malformed", "approved_amount": 0, "decided_at": question.at,
+    }  # fmt: skip
+    if {name: told[name] for name in expected} != expected:
+        raise Unpaired(f"{topic} {question.offset} is from the future and was answered {told}", question)
 
 
 def _updates(history: History) -> Iterator[Pair]:
