@@ -45,7 +45,7 @@ reasons account for the score and come from the same run.
 
 ## Data
 
-Simulated card traffic of `loadtest/traffic` with three fraud patterns (docstring of `loadtest/traffic/fraud.py`),
+Simulated card traffic of `loadtest/traffic` with five fraud patterns (docstring of `loadtest/traffic/fraud.py`),
 replayed through the account profiles that the engine keeps. No real cardholder's data, and no figure below says how the
 model would do on real traffic. Requests with an unknown card, a wrong or passed expiry are not scored. What the profile
 would have seen is approximated without labels: approved unless the limit is exceeded.

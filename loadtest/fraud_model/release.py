@@ -17,7 +17,7 @@ from loadtest.traffic import Traffic
 from models.scoring.features import FEATURES
 from models.scoring.onnx import FraudModel
 
-VERSION: Final = "fraud-1.0"
+VERSION: Final = "fraud-1.1"
 
 Track = Callable[[float], None]
 """Gets the share of a task that is done, 0 to 1."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import count
 from random import Random
 from typing import Any, Final
 
@@ -18,6 +17,10 @@ Act = Callable[[int, Any], Labelled | None]
 """Called with the time it was planned for and its subject; what it returns is said then."""
 
 
+Said = tuple[int, Labelled]
+"""When, and what."""
+
+
 class Agenda:
     """A heap of acts and messages to come; what is planned for one instant happens in the order of planning.
 
@@ -25,11 +28,13 @@ class Agenda:
     that they would have forgotten the first by then.
     """
 
-    def __init__(self, rng: Random, *, files_twice: bool) -> None:
+    def __init__(self, rng: Random, *, files_twice: bool, number: Callable[[], int]) -> None:
         self._rng = rng
         self._files_twice = files_twice
         self._heap: list[tuple[int, int, Act | None, Any]] = []
-        self.number: Callable[[], int] = count(1).__next__
+        self._said: list[Said] = []
+        self._until_repeat = self._gap()
+        self.number = number
         """Gives a number that was not given before."""
 
     def plan(self, at: int, act: Act, subject: object = None) -> None:
@@ -40,19 +45,27 @@ class Agenda:
         """Say `item` at that time."""
         heappush(self._heap, (at, self.number(), None, item))
 
-    def play(self) -> Iterator[Labelled]:
-        """What is said, for as long as something is planned."""
-        heap, until_repeat = self._heap, self._gap()
-        while heap:
+    def run(self, end: int) -> None:
+        """Do and say all that is planned before `end`."""
+        heap, tell = self._heap, self.tell
+        while heap and heap[0][0] < end:
             at, _, act, subject = heappop(heap)
             item = subject if act is None else act(at, subject)
-            if item is None:
-                continue
-            yield item
-            until_repeat -= 1
-            if not until_repeat:
-                self._repeat(at, item)
-                until_repeat = self._gap()
+            if item is not None:
+                tell(at, item)
+
+    def tell(self, at: int, item: Labelled) -> None:
+        """Say `item` now, which is `at`."""
+        self._said.append((at, item))
+        self._until_repeat -= 1
+        if not self._until_repeat:
+            self._repeat(at, item)
+            self._until_repeat = self._gap()
+
+    def take(self) -> list[Said]:
+        """What was said since the last time, in order."""
+        said, self._said = self._said, []
+        return said
 
     def _gap(self) -> int:
         """Messages up to the next one that is repeated."""

@@ -1,39 +1,46 @@
-"""Who spends: each cardholder's habits, drawn once from the seed, and the weekly rhythm they all share.
+"""Who spends: each cardholder's place, income, limit and ways to pay, drawn once from the seed.
 
-* Spending level: log-normal around 1 (sigma 0.45); scales every amount, so the own mean differs between accounts.
-* Activity: log-normal (sigma 0.55), normalised so that the accounts together make the rate asked for.
-* Category mix: the average mix, each weight times a log-normal factor (sigma 0.8): some eat out, some drive.
-* Favourites: three merchants per category at home; 70 % of purchases there go to one of them.
-* Online bias: log-normal factor (sigma 0.4) on each category's share without the card at hand.
-* Limit: one to three months of expected spending, rounded to 500.00, at least 500.00.
+* Income: of the household, a month, after tax; log-normal (sigma 0.6) around 5,500.00 (assumed: the median before tax
+  was 80,610 dollars a year in 2023, US Census Bureau P60-282). Where accounts are busier than USUAL_PER_DAY, incomes
+  are higher in proportion.
+* Spending level: income to the power of 0.4, times a log-normal factor (sigma 0.38); scales every amount.
+* Activity: income to the power of 0.2, times a log-normal factor (sigma 0.53), normalised so that the accounts together
+  make the rate asked for.
+* Limit: a log-normal multiple (around 1.5, sigma 0.4) of the income, at least 1.6 months of expected spending, rounded
+  to 500.00.
+* Habit of payment: see `payments.py`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import accumulate
-from math import exp
-from random import Random
-from typing import Final
+from typing import Final, Literal, TypeVar, get_args
 
-from loadtest.traffic.merchants import CATEGORIES, MEAN_AMOUNT, Merchant, World
-from loadtest.traffic.places import HOMES
+import numpy as np
+
+from loadtest.traffic import shares
+from loadtest.traffic.merchants import MEAN_AMOUNT
+from loadtest.traffic.places import HOME_ZONES, HOMES
+from loadtest.traffic.rhythm import PAY_CYCLES, PAY_SHARES, PayCycle
+from loadtest.traffic.seeds import draws
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 WEEK_MS: Final = 7 * DAY_MS
-_MONDAY_MS: Final = 4 * DAY_MS  # 1970-01-05, the first Monday of the epoch
+USUAL_PER_DAY: Final = 3.0  # requests per account
+BLOCK: Final = 500
+"""Accounts that are played together, with chances of their own: how many processes share the blocks changes nothing."""
+_MEDIAN_INCOME: Final = 550_000  # minor units a month
 
-_BY_HOUR: Final = (4, 2, 1, 1, 1, 3, 9, 22, 38, 42, 46, 58, 74, 66, 55, 54, 60, 74, 80, 66, 46, 32, 20, 10)
-_BY_DAY: Final = (0.9, 0.92, 0.95, 1.0, 1.2, 1.22, 0.81)  # Monday first
-_GRID: Final = 2048
+Habit = Literal["full", "revolver", "minimum"]
+HABITS: Final[tuple[Habit, ...]] = get_args(Habit)
 
 
 @dataclass(frozen=True, slots=True)
 class Cardholder:
-    """An account's owner: identity on the network, and habits."""
+    """An account's owner: identity on the network, means, and ways to pay."""
 
     number: int
     account_id: str
@@ -42,13 +49,15 @@ class Cardholder:
     card_expired: bool  # from the start: one cardholder in a thousand
     old_expiry: int  # YYYYMM, of the card before this one
     home: str
+    time_zone: str
+    income: int  # minor units a month
+    paid: PayCycle
     credit_limit: int
     level: float
     activity: float  # relative to the average cardholder
-    online: float
-    mix: tuple[float, ...]  # cumulative category weights
-    favourites: tuple[tuple[Merchant, ...], ...]  # by category
-    pays: float  # share of the debt in a usual payment
+    habit: Habit
+    careless: float  # share of payments that come late
+    statement_day: int  # days after the start of the first statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,73 +71,70 @@ class Plan:
     start_ms: int
     per_day: float  # requests per account
 
+    @property
+    def blocks(self) -> int:
+        """Blocks of accounts."""
+        return -(-self.accounts // BLOCK)
 
-def cardholders(plan: Plan, world: World) -> list[Cardholder]:
+    @property
+    def window_hours(self) -> int:
+        """What is drawn at once: about a thousand purchases of a block, at most a day, at least an hour."""
+        daily = min(self.accounts, BLOCK) * self.per_day
+        return next((hours for hours in (24, 12, 8, 6, 4, 3, 2) if daily * hours <= 24_000), 1)
+
+
+def cardholders(plan: Plan) -> list[Cardholder]:
     """The cardholders of a run; habits depend on the seed, identifiers on the run."""
-    rng = Random(f"cardholders/{plan.seed}")  # noqa: S311 (a simulation, to be repeated)
-    activities = [rng.lognormvariate(0.0, 0.55) for _ in range(plan.accounts)]
-    mean = sum(activities) / plan.accounts
-    return [_draw(rng, plan, world, number, activity / mean) for number, activity in enumerate(activities)]
-
-
-def _draw(rng: Random, plan: Plan, world: World, number: int, activity: float) -> Cardholder:
-    home = rng.choices([c for c, _ in HOMES], [share for _, share in HOMES])[0]
-    level = rng.lognormvariate(-0.1, 0.45)
-    expired = number % 1000 == 500
+    rng, size = draws(plan.seed, "cardholders"), plan.accounts
+    homes = _pick(rng, size, [code for code, _ in HOMES], [share for _, share in HOMES])
+    zones = {home: _pick(rng, size, *zip(*HOME_ZONES[home], strict=True)) for home, _ in HOMES}
+    cycles = _pick(rng, size, PAY_CYCLES, PAY_SHARES)
+    relative = rng.lognormal(0.0, 0.6, size)
+    income = _MEDIAN_INCOME * relative * max(1.0, plan.per_day / USUAL_PER_DAY)
+    level = relative**0.4 * rng.lognormal(-0.1, 0.38, size)
+    activity = relative**0.2 * rng.lognormal(0.0, 0.53, size)
+    activity /= activity.mean()
     monthly = MEAN_AMOUNT * level * activity * plan.per_day * 30
-    return Cardholder(
-        number=number,
-        account_id=f"{plan.run}-{number:06d}",
-        card_token=f"{plan.run}-card-{number:06d}",
-        card_expiry=_month(plan.start_ms, -2 if expired else rng.randint(4, 48)),
-        card_expired=expired,
-        old_expiry=_month(plan.start_ms, -rng.randint(3, 12)),
-        home=home,
-        credit_limit=max(1, round(monthly * rng.uniform(1.0, 3.0) / 50_000)) * 50_000,
-        level=level,
-        activity=activity,
-        online=rng.lognormvariate(0.0, 0.4),
-        mix=tuple(accumulate(c.weight * exp(rng.gauss(0.0, 0.8)) for c in CATEGORIES)),
-        favourites=tuple(tuple(world.pick(rng, home, i) for _ in range(3)) for i in range(len(CATEGORIES))),
-        pays=rng.choices((0.97, rng.uniform(0.3, 0.8), 0.12), (0.6, 0.3, 0.1))[0],
-    )
+    limit = np.maximum(income * rng.lognormal(np.log(1.5), 0.4, size), 1.6 * monthly)
+    habit = _pick(rng, size, HABITS, shares.HABITS)
+    careless = np.where(rng.random(size) < shares.CARELESS, shares.CARELESS_LATE, shares.CAREFUL_LATE)
+    statement = rng.integers(1, 31, size)
+    ahead, behind = rng.integers(4, 49, size), rng.integers(3, 13, size)
+    people = []
+    for number in range(size):
+        expired = number % 1000 == 500
+        people.append(
+            Cardholder(
+                number=number,
+                account_id=f"{plan.run}-{number:06d}",
+                card_token=f"{plan.run}-card-{number:06d}",
+                card_expiry=_month(plan.start_ms, -2 if expired else int(ahead[number])),
+                card_expired=expired,
+                old_expiry=_month(plan.start_ms, -int(behind[number])),
+                home=homes[number],
+                time_zone=zones[homes[number]][number],
+                income=int(income[number]),
+                paid=cycles[number] if homes[number] == "US" else "monthly",
+                credit_limit=max(1, round(limit[number] / 50_000)) * 50_000,
+                level=float(level[number]),
+                activity=float(activity[number]),
+                habit=habit[number],
+                careless=float(careless[number]),
+                statement_day=int(statement[number]),
+            )
+        )
+    return people
+
+
+_T = TypeVar("_T")
+
+
+def _pick(rng: np.random.Generator, size: int, what: Sequence[_T], weights: Sequence[float]) -> list[_T]:
+    reach = np.cumsum(weights) / sum(weights)
+    return [what[place] for place in np.minimum(reach.searchsorted(rng.random(size)), len(what) - 1).tolist()]
 
 
 def _month(start_ms: int, ahead: int) -> int:
     start = datetime.fromtimestamp(start_ms / 1000, UTC)
     months = start.year * 12 + start.month - 1 + ahead
     return months // 12 * 100 + months % 12 + 1
-
-
-class Rhythm:
-    """Maps between time and *weeks of activity*: equal steps of activity are long at night and short at lunch.
-
-    A Poisson process that is even in activity becomes one with the daily and weekly rhythm in time.
-    """
-
-    def __init__(self) -> None:
-        hourly = [hour * day for day in _BY_DAY for hour in _BY_HOUR]
-        total = sum(hourly)
-        self._cumulative = [0.0, *accumulate(weight / total for weight in hourly)]
-        self._cumulative[-1] = 1.0
-        self._inverse = [self._invert(k / _GRID) for k in range(_GRID)] + [float(WEEK_MS), float(WEEK_MS)]
-
-    def _invert(self, share: float) -> float:
-        hour = max(bisect_left(self._cumulative, share) - 1, 0)
-        low, high = self._cumulative[hour], self._cumulative[hour + 1]
-        return (hour + (share - low) / (high - low)) * HOUR_MS
-
-    def activity_at(self, local_ms: int) -> float:
-        """Weeks of activity since the first Monday of the epoch."""
-        week, offset = divmod(local_ms - _MONDAY_MS, WEEK_MS)
-        hour, rest = divmod(offset, HOUR_MS)
-        low, high = self._cumulative[hour], self._cumulative[hour + 1]
-        return week + low + (high - low) * rest / HOUR_MS
-
-    def time_at(self, activity: float) -> int:
-        """The local time (ms) at which that much activity has passed; the inverse of activity_at, to a few minutes."""
-        week = int(activity)
-        place = (activity - week) * _GRID
-        step = int(place)
-        low = self._inverse[step]
-        return _MONDAY_MS + week * WEEK_MS + int(low + (self._inverse[step + 1] - low) * (place - step))

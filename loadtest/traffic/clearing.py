@@ -15,6 +15,7 @@ from loadtest.traffic.agenda import Agenda
 from loadtest.traffic.cardholders import DAY_MS, HOUR_MS, Plan
 from loadtest.traffic.labels import Labelled
 from loadtest.traffic.merchants import CATEGORIES, Merchant
+from loadtest.traffic.payments import Payments
 from loadtest.traffic.requests import Requests
 from loadtest.traffic.spender import Spender
 from models.messages import AuthorizationAdvice, AuthorizationRequest, DisputeEvent, Presentment, Refund
@@ -44,8 +45,7 @@ class _Purchase:
     rrn: str | None
     amount: int  # minor units, all that will be presented
     card_present: bool
-    fraud: bool
-    pattern: str | None
+    fraud: Labelled | None  # the truth, where it is one
     abroad: _Abroad | None = None
 
 
@@ -103,8 +103,8 @@ def _returned(purchase: _Purchase) -> float:
 class Clearing:
     """Plans and sends clearing messages."""
 
-    def __init__(self, rng: Random, agenda: Agenda, plan: Plan, requests: Requests) -> None:
-        self._rng, self._agenda, self._requests = rng, agenda, requests
+    def __init__(self, rng: Random, agenda: Agenda, plan: Plan, requests: Requests, payments: Payments) -> None:
+        self._rng, self._agenda, self._requests, self._payments = rng, agenda, requests, payments
         self._run, self._currency = plan.run, plan.currency
         self._act = self._post  # bound once: thousands wait
 
@@ -117,12 +117,12 @@ class Clearing:
             assert isinstance(origin, AuthorizationRequest | AuthorizationAdvice)
         when = after + _SOONEST_MS + int(random() * _SPREAD_MS)
         purchase = _Purchase(
-            account, merchant, origin.network_reference, origin.rrn, amount, origin.card_present, truth.fraud,
-            truth.pattern,
+            account, merchant, origin.network_reference, origin.rrn, amount, origin.card_present,
+            truth if truth.fraud else None,
         )  # fmt: skip
         if type(origin) is AuthorizationRequest and origin.conversion_rate is not None:
             self._exchange(purchase, origin)
-        account.owed += purchase.amount
+        self._owe(account, purchase.amount, after)
         draw = random()
         if draw < shares.SEVERAL and amount >= 3:
             self._in_parts(purchase, when)
@@ -134,13 +134,18 @@ class Clearing:
         else:
             self._agenda.plan(when, self._act, purchase)
 
+    def _owe(self, account: Spender, amount: int, at: int) -> None:
+        account.owed += amount
+        if account.owed > account.limit * shares.EARLY_AT and not account.early:
+            self._payments.early(at, account)
+
     def present_offline(self, account: Spender, request: AuthorizationRequest, merchant: Merchant) -> None:
         """Nobody asked us: `request` was never sent."""
         amount = request.amount
         purchase = _Purchase(
-            account, merchant, self._reference(), request.rrn, amount, request.card_present, fraud=False, pattern=None
+            account, merchant, self._reference(), request.rrn, amount, request.card_present, fraud=None
         )
-        account.owed += amount
+        self._owe(account, amount, request.transmitted_at)
         when = request.transmitted_at + int(self._rng.uniform(4, 72) * HOUR_MS)
         self._agenda.plan(when, self._post, purchase)
 
@@ -170,7 +175,7 @@ class Clearing:
         draw = self._rng.random()
         if draw < shares.RETURNED_ONLINE or draw > 1 - shares.FRAUD_CHARGED_BACK:
             self._aftermath(at, purchase, draw)
-        return Labelled(message, purchase.fraud, purchase.pattern)
+        return Labelled(message) if purchase.fraud is None else purchase.fraud.about(message)
 
     def _post_part(self, at: int, part: _Part) -> Labelled:
         purchase = part.purchase
@@ -180,7 +185,7 @@ class Clearing:
             message.rrn = None
         if part.final and part.reference is None:
             self._aftermath(at, purchase, self._rng.random())
-        return Labelled(message, purchase.fraud, purchase.pattern)
+        return Labelled(message) if purchase.fraud is None else purchase.fraud.about(message)
 
     def _write(self, at: int, purchase: _Purchase, amount: int, reference: str) -> Presentment:
         account, merchant, abroad = purchase.account, purchase.merchant, purchase.abroad
@@ -272,11 +277,8 @@ class Clearing:
             if rng.random() < share:
                 self._agenda.plan(at + int(rng.uniform(6, 48) * HOUR_MS), self._dispute, dispute)
         message_id = f"{self._run}-d{self._agenda.number()}"
-        return Labelled(
-            DisputeEvent(
-                "dispute-event", 1, message_id, account.person.account_id, purchase.reference, stage,
-                dispute.amount, self._currency, at,
-            ),
-            purchase.fraud,
-            purchase.pattern,
+        event = DisputeEvent(
+            "dispute-event", 1, message_id, account.person.account_id, purchase.reference, stage, dispute.amount,
+            self._currency, at,
         )  # fmt: skip
+        return Labelled(event) if purchase.fraud is None else purchase.fraud.about(event)

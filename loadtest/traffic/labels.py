@@ -21,6 +21,14 @@ WRONG_EXPIRY: Final = "wrong-expiry"
 EXPIRED_CARD: Final = "expired-card"
 FLAWS: Final = (UNKNOWN_CARD, UNKNOWN_ACCOUNT, WRONG_EXPIRY, EXPIRED_CARD)
 
+FULL: Final = "full"
+PARTIAL: Final = "partial"
+LEAST: Final = "minimum"
+EARLY: Final = "early"
+LATE: Final = "late"
+AFTER_RETURN: Final = "after-return"
+PAYMENTS: Final = (FULL, PARTIAL, LEAST, EARLY, LATE, AFTER_RETURN)
+
 Message = (
     AuthorizationMessage
     | ClearingMessage
@@ -40,6 +48,12 @@ class Labelled(NamedTuple):
     pattern: str | None = None  # the fraud pattern, or the flaw of a request that names no valid card
     retry: bool = False  # an equal message was sent before; `transmitted_at` is still that of the first
     late: bool = False  # a request that its own reversal has overtaken; `transmitted_at` is when it set out
+    campaign: str | None = None  # of fraud: charges with the same name were made by the same thieves
+    payment: str | None = None  # of a payment: which of PAYMENTS
+
+    def about(self, message: Message) -> Labelled:
+        """The same truth about another message."""
+        return Labelled(message, self.fraud, self.pattern, campaign=self.campaign)
 
     @property
     def request(self) -> AuthorizationRequest:

@@ -15,6 +15,7 @@ from loadtest.traffic.cardholders import HOUR_MS, Plan
 from loadtest.traffic.clearing import Clearing
 from loadtest.traffic.labels import Labelled
 from loadtest.traffic.merchants import CATEGORIES, STEPS, Category, Merchant, amount_table
+from loadtest.traffic.seeds import dice
 from loadtest.traffic.spender import Spender
 from models.messages import AuthorizationAdvice, AuthorizationIncrement, AuthorizationRequest, Reversal
 
@@ -26,7 +27,7 @@ class Outages:
     """When the network cannot reach us. Ask in the order of time."""
 
     def __init__(self, plan: Plan) -> None:
-        self._rng = Random(f"outages/{plan.seed}")  # noqa: S311 (a simulation, to be repeated)
+        self._rng = dice(plan.seed, "outages")
         self.start = plan.start_ms + int(self._rng.uniform(0, shares.OUTAGE_EVERY_HOURS) * HOUR_MS)
         self.end = self.start + self._length()
 

@@ -1,4 +1,4 @@
-"""What cardholders and the issuer change: payments, limits, statuses, cards, controls."""
+"""What cardholders and the issuer change: limits, statuses, cards, controls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from models.messages import (
     ControlsSet,
     CreditLimitChanged,
     ListRule,
-    PaymentReceived,
     VelocityRule,
 )
 
@@ -39,8 +38,8 @@ class Servicing:
         """Plan the first event of every kind."""
         rng = self._rng
         for account in self._accounts:
-            self._agenda.plan(start_ms + int(rng.uniform(1, 30) * DAY_MS), self._pay, account)
             if rng.random() < shares.CONTROLLED:
+                account.controlled = True
                 self._agenda.plan(start_ms + int(rng.uniform(0, 6) * HOUR_MS), self._set_controls, account)
         for act, share in (
             (self._change_limit, shares.LIMIT_CHANGED),
@@ -61,21 +60,7 @@ class Servicing:
     def _id(self, letter: str) -> str:
         return f"{self._run}-{letter}{self._agenda.number()}"
 
-    # -- payments and limits -----------------------------------------------------------------------------------------
-
-    def _pay(self, at: int, account: Spender) -> Labelled | None:
-        rng, person = self._rng, account.person
-        share = person.pays if rng.random() < 0.8 else rng.uniform(0.1, 1.0)
-        strained = account.owed * 10 > account.limit * 7
-        days = rng.uniform(5, 12) if strained else rng.uniform(27, 33)  # who nears the limit pays again soon
-        self._agenda.plan(at + int(days * DAY_MS), self._pay, account)
-        amount = int(account.owed * share)
-        if amount < 1:
-            return None
-        account.owed -= amount
-        return Labelled(
-            PaymentReceived("payment-received", 1, self._id("y"), person.account_id, amount, self._currency, at)
-        )
+    # -- limits ------------------------------------------------------------------------------------------------------
 
     def _change_limit(self, at: int, _: None) -> Labelled | None:
         """Four in five go up; nobody's limit falls below half of the first."""
@@ -100,7 +85,7 @@ class Servicing:
             return None
         account.blocked_until = at + int(self._rng.uniform(0.5, 12) * HOUR_MS)
         self._agenda.plan(account.blocked_until, self._unblock, account)
-        return self._status(at, account, "frozen" if self._rng.random() < 0.7 else "delinquent-blocked")
+        return self._status(at, account, "frozen")
 
     def _unblock(self, at: int, account: Spender) -> Labelled:
         return self._status(at, account, "active")

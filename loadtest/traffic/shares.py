@@ -18,7 +18,10 @@ VERIFIED: Final = 0.006  # assumed: a card is put on file with a zero amount
 OFFLINE: Final = 0.003  # assumed: taken without an authorisation (aboard, underground), presented all the same
 FLAWED: Final = 0.002  # assumed: unknown card or account, expiry of the card before this one
 SPREE: Final = 0.05  # assumed: a purchase followed by another one within minutes
-TRAVEL: Final = 0.003  # assumed: a purchase that is the first of a journey abroad
+JOURNEYS_A_YEAR: Final = 2.5
+"""Abroad, of a cardholder with a median income (assumed; it grows with the square root of the income)."""
+JOURNEY_DAYS: Final = 7.0  # assumed: on average; 2 to 21
+FAVOURITE: Final = 0.72  # assumed, of purchases at home: at one of the three merchants one always goes to
 FOREIGN_SHOP: Final = 0.06  # assumed, of online purchases: at a merchant abroad
 PARTIAL_TERMINALS: Final = 0.35  # assumed, of merchants; US rules ask fuel pumps, grocers and restaurants for it
 
@@ -77,11 +80,30 @@ PRE_ARBITRATION: Final = 0.4  # assumed, of representments
 ARBITRATED: Final = 0.9  # assumed, of pre-arbitrations; half of them won
 REFUNDED_AS_WELL: Final = 0.05  # assumed, of chargebacks: the merchant refunds too
 
+# -- payments; habits are shares of accounts, the others of payments --
+
+HABITS: Final = (0.45, 0.33, 0.22)
+"""Who pays all of the statement, some of it, the least. About 45 % of active US card accounts pay in full (American
+Bankers Association, Credit Card Market Monitor, 2023: 35 transactors to 43 revolvers); 29 % pay the minimum or nearly
+so (Keys and Wang, Journal of Financial Economics 131, 2019). Rounded; how the last two share the rest is assumed."""
+CARELESS: Final = 0.15  # assumed, of accounts: often late
+CARELESS_LATE: Final = 0.3  # assumed, of their payments: after the due date
+CAREFUL_LATE: Final = 0.02  # assumed, of the others' payments
+BOUNCED: Final = (0.002, 0.01, 0.03)
+"""Assumed, in the order of HABITS: the bank returns it for lack of funds."""
+TRIED_AGAIN: Final = 0.75  # assumed, of returned payments: paid within a week
+BLOCKED_LATE_DAYS: Final = 12.0  # assumed: an account this late is blocked until it has paid
+EARLY_AT: Final = 0.8  # assumed, of the limit: who owes so much pays a part early
+LEAST_PAYMENT: Final = 2_500  # minor units: the least payment is this or MINIMUM of the statement
+MINIMUM: Final = 0.03  # usual: 1 % of the balance, and interest
+
 # -- servicing --
 
 CONTROLLED: Final = 0.03  # assumed, of accounts: the cardholder has set controls
 LIMIT_CHANGED: Final = 0.0015  # assumed: about twice a year for an account with three requests a day
-BLOCKED: Final = 0.0002  # assumed: the account is frozen, or blocked for late payment, for some hours
+BLOCKED: Final = 0.00015  # assumed: the account is frozen for some hours
+TRIED_BLOCKED: Final = 0.2  # assumed, of purchases on a blocked account: the holder tries all the same
 CARD_FROZEN: Final = 0.0003  # assumed: mislaid, frozen in the app, found again
+GUARDED: Final = 0.0005  # assumed: for an unknown shop the card is made good for one use, or for one merchant
 CARD_LOST: Final = 0.00008  # assumed: lost or stolen, about once in eleven years
 MOST_LOST: Final = 0.02  # of accounts: a lost card ends an account's traffic, and a long run must keep its accounts

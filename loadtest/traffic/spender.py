@@ -14,20 +14,17 @@ class Spender:
     """A cardholder's changing state."""
 
     __slots__ = (
-        "activity", "away", "away_until", "blocked_until", "limit", "lost", "offset_ms", "owed", "pause",
-        "person", "presented",
+        "blocked_until", "controlled", "early", "guarded_until", "limit", "lost", "owed", "person", "presented",
     )  # fmt: skip
 
-    def __init__(self, person: Cardholder, offset_ms: int, activity: float, pause: float) -> None:
+    def __init__(self, person: Cardholder) -> None:
         self.person = person
-        self.offset_ms = offset_ms  # local time minus UTC
-        self.activity = activity  # weeks of activity at the next purchase
-        self.pause = pause  # weeks of activity between two purchases, on average
-        self.away = ""
-        self.away_until = 0
         self.owed = 0  # minor units: what is, or is planned to be, presented and not yet paid
         self.limit = person.credit_limit
         self.blocked_until = 0  # account or card frozen up to then
+        self.guarded_until = 0  # the card is good for one purchase or one merchant
+        self.controlled = False  # has controls of its own
+        self.early = False  # a payment before its time is on its way
         self.lost = False  # the card is gone, and with it all traffic
         self.presented = 0  # presentments so far
 

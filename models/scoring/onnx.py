@@ -32,7 +32,7 @@ from models.scoring.features import FEATURES, WIDTH
 INPUT: Final = "features"
 OUTPUTS: Final = ("fraud_logit", "reason_values", "reason_index")
 REASONS: Final = 3
-ARTEFACT: Final = "fraud-1.0.onnx"
+ARTEFACT: Final = "fraud-1.1.onnx"
 PPM: Final = 1_000_000
 
 _NAMES: Final = np.array(FEATURES, dtype=object)

@@ -160,7 +160,7 @@ def test_no_rows_no_scores_and_a_wrong_width_is_refused(model: FraudModel) -> No
 
 
 def test_the_version_is_in_the_file(model: FraudModel) -> None:
-    assert model.version == "fraud-1.0"
+    assert model.version == "fraud-1.1"
     assert ARTEFACT.stat().st_size < 1 << 20
 
 

@@ -26,7 +26,7 @@ ROUNDS = 30
 
 @pytest.fixture(scope="module")
 def table() -> Table:
-    return replay(Traffic(11, 700, "t"), 30)
+    return replay(Traffic(12, 700, "t"), 30)
 
 
 @pytest.fixture(scope="module")

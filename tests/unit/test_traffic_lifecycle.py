@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from random import Random
 from typing import Any, get_args
 
@@ -332,7 +332,7 @@ def test_most_purchases_are_presented_within_days(
     late = sum(delay > 7 * DAY_MS for delay in delays)
     assert late / len(delays) == pytest.approx(shares.LATE, rel=0.5)
     assert min(delays) >= 2 * HOUR_MS
-    assert max(delays) < 15 * DAY_MS
+    assert max(delays) < 18 * DAY_MS
 
 
 def test_presentments_say_how_they_can_be_matched(firsts: list[Labelled], requests: dict[str, Labelled]) -> None:
@@ -476,6 +476,7 @@ def test_limits_and_controls(traffic: Traffic, firsts: list[Labelled], requests:
     first = {person.account_id: person.credit_limit for person in traffic.people}
     assert all(message.credit_limit <= first[message.account_id] * 4 + 50_000 for message in limits)
     controls = of(firsts, ControlsSet)
+    controls = [message for message in controls if message.velocity or message.lists]  # the others: guards.py
     controlled = {message.account_id for message in controls}
     assert len(controlled) / ACCOUNTS == pytest.approx(shares.CONTROLLED, abs=0.02)
     assert any(message.card_token for message in controls)
@@ -493,10 +494,13 @@ def test_follow_ups_do_not_crowd_out_requests() -> None:
 
 
 def test_an_agenda_keeps_the_order_of_time_and_then_of_planning(played: list[Labelled]) -> None:
-    agenda = Agenda(Random(1), files_twice=False)
+    agenda = Agenda(Random(1), files_twice=False, number=count().__next__)
     first, second, third = played[:3]
     agenda.say(5, second)
     agenda.say(5, third)
     agenda.plan(1, lambda at, subject: subject if at == 1 else None, first)
     agenda.plan(2, lambda _at, _subject: None)
-    assert list(agenda.play()) == [first, second, third]
+    agenda.run(5)
+    assert agenda.take() == [(1, first)]
+    agenda.run(6)
+    assert agenda.take() == [(5, second), (5, third)]
