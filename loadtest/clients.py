@@ -87,27 +87,34 @@ def reach(client: Consumer | Producer, cluster: Cluster) -> dict[str, int]:
     try:
         topics = client.list_topics(timeout=REACH_SECONDS).topics
     except KafkaException as error:
-        raise Unreachable(f"no Kafka broker answers at {cluster}: {error.args[0].str()}") from error
+        raise _unreachable(cluster, error) from error
     return {name: len(topic.partitions) for name, topic in topics.items()}
 
 
+def _unreachable(cluster: Cluster, error: KafkaException) -> Unreachable:
+    return Unreachable(f"no Kafka broker answers at {cluster}: {error.args[0].str()}")
+
+
 def _shake_hands(cluster: Cluster) -> None:
-    """Raise Refused as soon as TLS or a password fails: librdkafka goes on trying, and tells only its callback why."""
+    """Raise Refused as soon as TLS or a password fails: librdkafka goes on trying, and tells only its callback why.
+    Raise Unreachable when nobody answers."""
     cluster.aiokafka()  # names a bad file of certificates better than librdkafka does
     told: list[KafkaError] = []
     config: dict[str, Any] = {**cluster.librdkafka(), **_QUIET, "error_cb": told.append}
     client = AdminClient(config)
     deadline = time.monotonic() + REACH_SECONDS
-    while time.monotonic() < deadline:
+    while True:
         try:
             client.list_topics(timeout=_PAUSE_SECONDS)
-        except KafkaException:
-            client.poll(0)
-        else:
             return
-        for error in told:
-            if error.code() in _REFUSALS:
-                raise Refused(f"Kafka at {cluster} and OTB_KAFKA_*: {error.str()}")
+        except KafkaException as error:
+            silence = error
+        client.poll(0)
+        for refusal in told:
+            if refusal.code() in _REFUSALS:
+                raise Refused(f"Kafka at {cluster} and OTB_KAFKA_*: {refusal.str()}")
+        if time.monotonic() > deadline:
+            raise _unreachable(cluster, silence) from silence
 
 
 def require(cluster: Cluster) -> None:

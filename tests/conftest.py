@@ -20,11 +20,13 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from agents.settings import Settings
+from deploy import accounting
 from deploy.embedded import EmbeddedError, servers
 from deploy.embedded.installation import install_kafka
 from deploy.embedded.kafka import SHORT_LIVED, Broker, running_broker
 from deploy.embedded.ports import ReservedPort
 from deploy.embedded.postgres import Postgres
+from loadtest import clients
 from tests.containers import docker_answers, kafka_container, postgres_container
 
 _SETTINGS = pytest.StashKey[Settings]()
@@ -113,6 +115,13 @@ async def database(postgres_dsn: str) -> AsyncIterator[str]:
 def topic_prefix() -> str:
     """A prefix for topic, group and transactional ids that no other test uses."""
     return f"t{secrets.token_hex(4)}-"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks a server that is not there gives up soon, instead of after seconds."""
+    monkeypatch.setattr(clients, "REACH_SECONDS", 0.3)
+    monkeypatch.setattr(accounting, "PATIENCE_SECONDS", 0.3)
 
 
 @pytest.fixture(scope="session")

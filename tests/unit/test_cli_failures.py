@@ -79,11 +79,13 @@ def test_no_running_servers(command: tuple[str, ...]) -> None:
     assert_one_line(otb(*command), 1, "otb up", "OTB_KAFKA")
 
 
+@pytest.mark.usefixtures("impatient")
 def test_no_kafka_at_the_given_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTB_KAFKA", NOWHERE)
     assert_one_line(otb("tail", "clock"), 1, NOWHERE)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_no_postgres_at_the_given_address_and_no_password_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTB_POSTGRES_DSN", f"postgresql://otb:hunter2@{NOWHERE}/ledger")
     result = otb("trial-balance")

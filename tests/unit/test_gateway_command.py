@@ -53,7 +53,7 @@ def test_without_servers() -> None:
     assert refused().startswith("otb: no running servers found")
 
 
-@pytest.mark.usefixtures("cards")
+@pytest.mark.usefixtures("cards", "impatient")
 def test_with_a_kafka_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTB_KAFKA", "127.0.0.1:1")
     assert refused().startswith("otb: no Kafka broker answers at 127.0.0.1:1")

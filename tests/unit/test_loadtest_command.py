@@ -46,6 +46,7 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], line: str) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_broker_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTB_KAFKA", "127.0.0.1:9")
     result = otb("steady")

@@ -74,6 +74,7 @@ def test_a_peer_ends_when_the_run_is_gone(tmp_path: Path) -> None:
         assert peer.process.wait(30) == 0
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

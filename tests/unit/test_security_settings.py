@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from agents.settings import Settings
 from deploy.cli.app import build
 from deploy.cli.failures import explain
 from deploy.engine import environment
+from loadtest import clients
 from tests.support.certificates import Authority
 from topics.admin import changelog
 from topics.cluster import BadCertificateFile, Cluster
@@ -81,16 +83,26 @@ def test_secrets_are_in_no_repr() -> None:
     assert environment(settings)["OTB_KAFKA_PASSWORD"] == SECRET, "children of `otb up` get it"
 
 
+@pytest.mark.usefixtures("impatient")
 def test_no_help_and_no_error_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SASL.items():
         monkeypatch.setenv(f"OTB_{name.upper()}", str(value))
     monkeypatch.setenv("OTB_KAFKA", "127.0.0.1:1")
     monkeypatch.setenv("OTB_DEBUG", "0")  # --debug changes it, for this process and its children
+    monkeypatch.setattr(logging.root, "handlers", [])  # a command logs to a stream that ends with it
     for arguments in (["worker", "--help"], ["worker"], ["tail", "clock"], ["acls", "--apply"], ["--debug", "sink"]):
         monkeypatch.setenv("OTB_POSTGRES_DSN", f"postgresql://otb:{SECRET}@127.0.0.1:1/ledger")
         result = CliRunner().invoke(build(), arguments)
         assert SECRET not in result.output + result.stderr
         assert result.exit_code == (0 if "--help" in arguments else 1), result.output
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_secured_broker_that_is_not_there_is_waited_for_once() -> None:
+    cluster = Cluster("127.0.0.1:1", "SASL_SSL", username="worker", password=SecretStr(SECRET))
+    nobody: Any = None  # a client that cannot be asked: the handshake was in vain already
+    with pytest.raises(clients.Unreachable, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
+        clients.reach(nobody, cluster)
 
 
 def test_a_password_file_is_one_line(tmp_path: Path) -> None:
