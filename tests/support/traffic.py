@@ -80,17 +80,31 @@ class Load(threading.Thread):
 
 def read(bootstrap: str, topic: str, deadline_s: float = 60) -> list[list[Any]]:
     """Every committed record of a topic, by partition, in offset order; waits until no transaction on it is open."""
+    return wait_for(bootstrap, topic, 0, deadline_s)
+
+
+def wait_for(bootstrap: str, topic: str, count: int, deadline_s: float = 90) -> list[list[Any]]:
+    """`read`, once there are `count` records."""
+    deadline = time.monotonic() + deadline_s
     with _reader(bootstrap) as reader:
         found: list[list[Any]] = [[] for _ in reader.list_topics(topic, 10).topics[topic].partitions]
-        for record in _to_the_end(reader, topic, range(len(found)), deadline_s):
-            found[record.partition()].append(record)
-    return found
+        assert found, f"there is no topic {topic}"
+        reader.assign([TopicPartition(topic, partition, 0) for partition in range(len(found))])
+        while True:
+            for record in _to_the_end(reader, topic, deadline):
+                found[record.partition()].append(record)
+            total = sum(map(len, found))
+            if total >= count:
+                return found
+            assert time.monotonic() < deadline, f"{topic}: {total} of {count} records after {deadline_s} s"
+            time.sleep(0.1)
 
 
 def read_partition(bootstrap: str, topic: str, partition: int, deadline_s: float = 120) -> Iterator[Any]:
-    """The same of one partition, one by one: a long topic need not be in memory whole."""
+    """What `read` gives of one partition, one by one: a long topic need not be in memory whole."""
     with _reader(bootstrap) as reader:
-        yield from _to_the_end(reader, topic, [partition], deadline_s)
+        reader.assign([TopicPartition(topic, partition, 0)])
+        yield from _to_the_end(reader, topic, time.monotonic() + deadline_s)
 
 
 @contextmanager
@@ -99,6 +113,7 @@ def _reader(bootstrap: str) -> Iterator[Consumer]:
         {
             "bootstrap.servers": bootstrap, "group.id": "test-reader", "isolation.level": "read_committed",
             "auto.offset.reset": "earliest", "enable.auto.commit": False,
+            "fetch.wait.max.ms": 10,  # a broker that waits for records answers nothing else on that connection
         }
     )  # fmt: skip
     try:
@@ -107,14 +122,14 @@ def _reader(bootstrap: str) -> Iterator[Consumer]:
         reader.close()
 
 
-def _to_the_end(reader: Consumer, topic: str, partitions: Sequence[int], deadline_s: float) -> Iterator[Any]:
-    """Until every position is past what the end was at first; raises AssertionError when that takes too long."""
+def _to_the_end(reader: Consumer, topic: str, deadline: float) -> Iterator[Any]:
+    """On from where it is, until every position is past what the end was at first; raises AssertionError when that
+    takes too long."""
+    partitions = [at.partition for at in reader.assignment()]
     ends = {p: reader.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in partitions}
-    reader.assign([TopicPartition(topic, p, 0) for p in partitions])
-    deadline = time.monotonic() + deadline_s
     while any(max(0, at.offset) < ends[at.partition] for at in reader.position(reader.assignment())):
         assert time.monotonic() < deadline, f"{topic} could not be read to its end {ends}"
-        for record in reader.consume(5000, 0.2):
+        for record in reader.consume(5000, 0.05):
             if record.error() is None:
                 yield record
 
@@ -122,15 +137,3 @@ def _to_the_end(reader: Consumer, topic: str, partitions: Sequence[int], deadlin
 def bodies(partitions: list[list[Any]]) -> list[dict[str, Any]]:
     """The contents of what `read` or `wait_for` found."""
     return [orjson.loads(record.value()) for partition in partitions for record in partition]
-
-
-def wait_for(bootstrap: str, topic: str, count: int, deadline_s: float = 90) -> list[list[Any]]:
-    """`read`, again and again until there are `count` records."""
-    deadline = time.monotonic() + deadline_s
-    while True:
-        found = read(bootstrap, topic)
-        total = sum(map(len, found))
-        if total >= count:
-            return found
-        assert time.monotonic() < deadline, f"{topic}: {total} of {count} records after {deadline_s} s"
-        time.sleep(0.5)
