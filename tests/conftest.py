@@ -28,6 +28,7 @@ from deploy.embedded.ports import ReservedPort
 from deploy.embedded.postgres import Postgres
 from loadtest import clients
 from tests.containers import docker_answers, kafka_container, postgres_container
+from tests.support.emptying import empty
 
 _SETTINGS = pytest.StashKey[Settings]()
 _DOCKER = pytest.StashKey[bool]()
@@ -88,7 +89,7 @@ def shared_servers(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="session")
 def kafka(shared_servers: tuple[str, str]) -> str:
-    """Bootstrap address of the session's Kafka; use `topic_prefix`, or `own_broker` for the real topic names."""
+    """Bootstrap address of the session's Kafka; use `topic_prefix`, or `empty_kafka` for the real topic names."""
     return shared_servers[0]
 
 
@@ -135,6 +136,21 @@ def own_broker(tmp_path: Path, kafka_jars: list[Path]) -> Iterator[Broker]:
     """A broker of this test's own, running and empty: it may be stopped, killed and started again (some seconds)."""
     with running_broker(tmp_path / "kafka", kafka_jars, jvm_options=SHORT_LIVED) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def broker_of_many(tmp_path_factory: pytest.TempPathFactory, kafka_jars: list[Path]) -> Iterator[str]:
+    """What `empty_kafka` empties; never one that somebody has named in OTB_KAFKA."""
+    with running_broker(tmp_path_factory.mktemp("broker") / "kafka", kafka_jars, jvm_options=SHORT_LIVED) as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture
+def empty_kafka(broker_of_many: str) -> str:
+    """Bootstrap address of a broker with nothing on it: for the real topic names. Other tests get it too, emptied
+    again: whoever stops or alters the broker itself takes `own_broker`."""
+    empty(broker_of_many)
+    return broker_of_many
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.kafka import Broker
 from tests.chaos.recovery import page
 from tests.chaos.recovery.failover import ALLOWED_S, Failover, failover
 from tests.chaos.recovery.restore import APP_ID, Restore, fill, restore, rows_under
@@ -23,20 +22,20 @@ MANY = 4 * PARTITIONS * FAR
 
 @pytest.mark.parametrize("standby_replicas", [0, 1])
 def test_another_worker_takes_over_what_one_killed_inside_a_transaction_had(
-    standby_replicas: int, own_broker: Broker, tmp_path: Path
+    standby_replicas: int, empty_kafka: str, tmp_path: Path
 ) -> None:
     """With standbys the other has read the changelog of these partitions before (`failover` waits for it)."""
-    assert failover(own_broker.bootstrap, tmp_path, standby_replicas).partitions_moved > 0
+    assert failover(empty_kafka, tmp_path, standby_replicas).partitions_moved > 0
 
 
-def test_every_row_comes_back_from_the_changelog(own_broker: Broker, tmp_path: Path) -> None:
-    found = restore(own_broker.bootstrap, tmp_path, 3000)
+def test_every_row_comes_back_from_the_changelog(empty_kafka: str, tmp_path: Path) -> None:
+    found = restore(empty_kafka, tmp_path, 3000)
     assert found.rows == 3000
     assert 500 < found.bytes_a_row < 1000, "rows of the usual size"
 
 
-def test_a_restore_that_is_killed_half_way_goes_on_where_its_store_ends(own_broker: Broker, tmp_path: Path) -> None:
-    kafka = own_broker.bootstrap
+def test_a_restore_that_is_killed_half_way_goes_on_where_its_store_ends(empty_kafka: str, tmp_path: Path) -> None:
+    kafka = empty_kafka
     asyncio.run(ensure_topics(Cluster(kafka), APP_ID, PARTITIONS, 1))
     fill(kafka, MANY)
     with worker(kafka, tmp_path) as killed:

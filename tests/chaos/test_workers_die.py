@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.kafka import Broker
 from tests.support import messages as say
 from tests.support.checker import Run
 from tests.support.story import ACCOUNTS, just_now, open_accounts, story
@@ -21,9 +20,9 @@ SESSION_TIMEOUT_S = 6
 
 @pytest.mark.parametrize("step", ["write", "commit", "apply"])
 def test_f2_a_worker_killed_inside_a_commit_and_replaced_skips_and_doubles_no_offset(
-    step: str, own_broker: Broker, tmp_path: Path
+    step: str, empty_kafka: str, tmp_path: Path
 ) -> None:
-    kafka, told = own_broker.bootstrap, story(4000, seed=7)
+    kafka, told = empty_kafka, story(4000, seed=7)
     with worker(kafka, tmp_path, fault=f"KILL:{step}:30") as first:
         first.wait_ready()
         open_accounts(kafka)
@@ -37,10 +36,10 @@ def test_f2_a_worker_killed_inside_a_commit_and_replaced_skips_and_doubles_no_of
         Run(kafka).check()
 
 
-def test_what_waits_when_a_worker_starts_is_all_decided(own_broker: Broker, tmp_path: Path) -> None:
+def test_what_waits_when_a_worker_starts_is_all_decided(empty_kafka: str, tmp_path: Path) -> None:
     """Faust empties its queues between letting input in and saying that it is ready. What came in meanwhile was lost:
     until the next restart where its partition had a committed offset, for good where it had none (the first round)."""
-    kafka, at = own_broker.bootstrap, just_now()
+    kafka, at = empty_kafka, just_now()
     requests = [say.request(f"ref-{n}", account=f"acct-{n % ACCOUNTS}", transmitted_at=at) for n in range(1000)]
     payments = [say.payment(1, f"pay-{n}", f"acct-{n % ACCOUNTS}", transmitted_at=at) for n in range(400)]
     with worker(kafka, tmp_path) as first:
@@ -62,9 +61,9 @@ def test_what_waits_when_a_worker_starts_is_all_decided(own_broker: Broker, tmp_
     )
 
 
-def test_a_worker_killed_twice_from_outside_under_load(own_broker: Broker, tmp_path: Path, database: str) -> None:
+def test_a_worker_killed_twice_from_outside_under_load(empty_kafka: str, tmp_path: Path, database: str) -> None:
     """One decision a request, one set of entries each, table equal to the ledger in PostgreSQL."""
-    kafka, told = own_broker.bootstrap, story(8000, seed=8)
+    kafka, told = empty_kafka, story(8000, seed=8)
     load = Load(kafka, told, rate=800)
     with worker(kafka, tmp_path) as first:
         first.wait_ready()
@@ -86,10 +85,10 @@ def test_a_worker_killed_twice_from_outside_under_load(own_broker: Broker, tmp_p
 
 @pytest.mark.parametrize("step", ["decide", "commit"])
 def test_f14_a_worker_frozen_past_its_session_commits_nothing_when_it_wakes(
-    step: str, own_broker: Broker, tmp_path: Path
+    step: str, empty_kafka: str, tmp_path: Path
 ) -> None:
     """Frozen inside a transaction, before and after its offsets; a second worker takes over meanwhile."""
-    kafka, told = own_broker.bootstrap, story(9000, seed=9)
+    kafka, told = empty_kafka, story(9000, seed=9)
     with worker(kafka, tmp_path / "a", "worker-a", fault=f"STOP:{step}:40") as frozen:
         frozen.wait_ready()
         with worker(kafka, tmp_path / "b", "worker-b") as other:

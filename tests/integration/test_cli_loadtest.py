@@ -16,7 +16,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.cli.app import build
-from deploy.embedded.kafka import Broker
 from loadtest.runs import report as reports
 from loadtest.runs.gauges import LagReader
 from tests.support.traffic import read
@@ -28,10 +27,10 @@ PARTITIONS = 4
 
 
 @pytest.fixture
-def at_broker(own_broker: Broker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    monkeypatch.setenv("OTB_KAFKA", own_broker.bootstrap)
+def at_broker(empty_kafka: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    monkeypatch.setenv("OTB_KAFKA", empty_kafka)
     monkeypatch.setenv("OTB_HOME", str(tmp_path))
-    return own_broker.bootstrap
+    return empty_kafka
 
 
 @pytest.fixture

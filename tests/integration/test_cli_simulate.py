@@ -16,7 +16,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.cli.app import build
-from deploy.embedded.kafka import running_broker
 from loadtest.opening import NotOpened, open_accounts
 from loadtest.openloop import Run, run
 from loadtest.result import LoadResult
@@ -24,6 +23,7 @@ from loadtest.schedule import Schedule
 from loadtest.spool import Spool, grouped
 from loadtest.traffic import Traffic
 from tests.integration.echo_engine import is_skipped
+from tests.support.emptying import empty
 from topics.admin import ensure_topics
 from topics.cluster import Cluster
 
@@ -31,11 +31,11 @@ PARTITIONS = 3
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory, kafka_jars: list[Path]) -> Iterator[str]:
-    """A broker with the real topics: this module's own, because topic names are fixed."""
-    with running_broker(tmp_path_factory.mktemp("broker") / "kafka", kafka_jars) as server:
-        asyncio.run(ensure_topics(Cluster(server.bootstrap), "opentobuy", PARTITIONS, 1))
-        yield server.bootstrap
+def broker(broker_of_many: str) -> str:
+    """A broker with the real topics, for all of this module."""
+    empty(broker_of_many)
+    asyncio.run(ensure_topics(Cluster(broker_of_many), "opentobuy", PARTITIONS, 1))
+    return broker_of_many
 
 
 @pytest.fixture(autouse=True)

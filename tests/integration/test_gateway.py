@@ -149,8 +149,8 @@ def written_client(port: int) -> str:
     return answer.decode()
 
 
-def test_an_iso_client_lives_through_the_lifecycle_on_two_connections(own_broker: Broker, tmp_path: Path) -> None:
-    kafka = own_broker.bootstrap
+def test_an_iso_client_lives_through_the_lifecycle_on_two_connections(empty_kafka: str, tmp_path: Path) -> None:
+    kafka = empty_kafka
     with worker(kafka, tmp_path) as only:
         only.wait_ready()
         open_accounts(kafka, say.card_status("lost", account="acct-3", transmitted_at=just_now()))
@@ -206,8 +206,8 @@ def test_an_iso_client_lives_through_the_lifecycle_on_two_connections(own_broker
             assert process.wait_ended() == 0
 
 
-def test_garbage_between_good_frames_and_a_burst(own_broker: Broker, tmp_path: Path) -> None:
-    kafka = own_broker.bootstrap
+def test_garbage_between_good_frames_and_a_burst(empty_kafka: str, tmp_path: Path) -> None:
+    kafka = empty_kafka
     with worker(kafka, tmp_path) as only:
         only.wait_ready()
         open_accounts(kafka)
@@ -260,8 +260,8 @@ def first_approved(link: Client, amount: int) -> str:
     )
 
 
-def test_what_a_frozen_worker_decides_too_late_leaves_no_hold(own_broker: Broker, tmp_path: Path) -> None:
-    kafka = own_broker.bootstrap
+def test_what_a_frozen_worker_decides_too_late_leaves_no_hold(empty_kafka: str, tmp_path: Path) -> None:
+    kafka = empty_kafka
     with worker(kafka, tmp_path) as only, gateway(kafka, tmp_path, deadline_ms=3000) as (process, port):
         only.wait_ready()
         open_accounts(kafka)
@@ -333,8 +333,8 @@ def test_kafka_goes_away_and_comes_back(own_broker: Broker, tmp_path: Path) -> N
     assert reversed_ <= requests | {f"ref-away-{number}" for number in range(8)}
 
 
-def test_a_gateway_that_is_told_to_stop_answers_what_is_in_flight(own_broker: Broker, tmp_path: Path) -> None:
-    kafka = own_broker.bootstrap
+def test_a_gateway_that_is_told_to_stop_answers_what_is_in_flight(empty_kafka: str, tmp_path: Path) -> None:
+    kafka = empty_kafka
     asyncio.run(ensure_topics(Cluster(kafka), "opentobuy", 4, 1))
     with gateway(kafka, tmp_path, deadline_ms=3000) as (process, port):
         one, two = Client(port), Client(port)
@@ -351,11 +351,11 @@ def test_a_gateway_that_is_told_to_stop_answers_what_is_in_flight(own_broker: Br
     assert sorted(reversals) == ["ref-1", "ref-2"]
 
 
-def test_a_gateway_with_a_taken_port_says_so_in_one_line(own_broker: Broker, tmp_path: Path) -> None:
-    asyncio.run(ensure_topics(Cluster(own_broker.bootstrap), "opentobuy", 4, 1))
+def test_a_gateway_with_a_taken_port_says_so_in_one_line(empty_kafka: str, tmp_path: Path) -> None:
+    asyncio.run(ensure_topics(Cluster(empty_kafka), "opentobuy", 4, 1))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refusal = pytest.raises(AssertionError, match=rf"ended with 1:[^|]*otb: cannot listen on 127.0.0.1:{port}: ")
-        with refusal as refused, gateway(own_broker.bootstrap, tmp_path, port=port):
+        with refusal as refused, gateway(empty_kafka, tmp_path, port=port):
             pass
     assert "Traceback" not in str(refused.value)

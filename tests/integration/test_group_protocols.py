@@ -13,7 +13,6 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError
 from confluent_kafka.admin import AdminClient
 
-from deploy.embedded.kafka import Broker
 from tests.support.checker import Run
 from tests.support.story import open_accounts, story
 from tests.support.traffic import Load, wait_for
@@ -38,9 +37,9 @@ def types(kafka: str) -> dict[str, str]:
 
 
 def test_a_worker_is_classic_where_both_protocols_are_enabled_and_no_newer_member_gets_in(
-    own_broker: Broker, tmp_path: Path
+    empty_kafka: str, tmp_path: Path
 ) -> None:
-    kafka, told = own_broker.bootstrap, story(1500, seed=12)
+    kafka, told = empty_kafka, story(1500, seed=12)
     with worker(kafka, tmp_path) as only:
         only.wait_ready()
         open_accounts(kafka)

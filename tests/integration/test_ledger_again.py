@@ -74,8 +74,8 @@ async def a_journal_with_everything(stage: Stage) -> None:
             await producer.abort_transaction()
 
 
-async def test_the_ledger_is_made_again_from_the_journal(own_broker: Broker, tmp_path: Path, database: str) -> None:
-    stage = Stage(own_broker.bootstrap, database, "")
+async def test_the_ledger_is_made_again_from_the_journal(empty_kafka: str, tmp_path: Path, database: str) -> None:
+    stage = Stage(empty_kafka, database, "")
     await ensure_topics(Cluster(stage.kafka), "opentobuy", PARTITIONS, 1)
     await a_journal_with_everything(stage)
     async with stage.running():
@@ -105,8 +105,8 @@ async def test_the_ledger_is_made_again_from_the_journal(own_broker: Broker, tmp
         await stage.check_posted()
 
 
-async def test_a_journal_that_lost_its_beginning_is_refused(own_broker: Broker, tmp_path: Path, database: str) -> None:
-    stage = Stage(own_broker.bootstrap, database, "")
+async def test_a_journal_that_lost_its_beginning_is_refused(empty_kafka: str, tmp_path: Path, database: str) -> None:
+    stage = Stage(empty_kafka, database, "")
     await ensure_topics(Cluster(stage.kafka), "opentobuy", PARTITIONS, 1)
     await stage.produce(stage.entries(40))
     admin = AIOKafkaAdminClient(bootstrap_servers=stage.kafka)
@@ -169,11 +169,11 @@ async def run(server: Postgres, program: str, *arguments: str) -> None:
 
 
 async def test_a_backup_taken_while_the_sink_runs_is_restored_and_catches_up(
-    own_broker: Broker, own_postgres: Postgres, tmp_path: Path
+    empty_kafka: str, own_postgres: Postgres, tmp_path: Path
 ) -> None:
     """The dump is one moment of the database, so its entries and its offsets fit; the journal has the rest."""
     dump = str(tmp_path / "ledger.dump")
-    stage = Stage(own_broker.bootstrap, own_postgres.dsn, "")
+    stage = Stage(empty_kafka, own_postgres.dsn, "")
     await ensure_topics(Cluster(stage.kafka), "opentobuy", PARTITIONS, 1)
     async with stage.running(max_batch=20) as sink, stage.producer() as producer:
 

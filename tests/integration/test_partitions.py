@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from deploy.embedded.kafka import Broker
 from tests.support import messages as say
 from tests.support.story import ACCOUNTS, just_now, open_accounts
 from tests.support.traffic import bodies, producer, read, wait_for
@@ -61,8 +60,8 @@ def alter(kafka: str, topic: str, partitions: int) -> None:
     asyncio.run(add())
 
 
-def test_every_command_refuses_other_partitions_in_one_line(own_broker: Broker, tmp_path: Path, database: str) -> None:
-    kafka = own_broker.bootstrap
+def test_every_command_refuses_other_partitions_in_one_line(empty_kafka: str, tmp_path: Path, database: str) -> None:
+    kafka = empty_kafka
     asyncio.run(ensure_topics(Cluster(kafka), "opentobuy", 4, 1))
     commands = ["worker", "sink", "gateway", "simulate --accounts 1 --seconds 1"]
     for process in [otb(command, kafka, database, tmp_path, partitions=6) for command in commands]:
@@ -78,17 +77,17 @@ def test_every_command_refuses_other_partitions_in_one_line(own_broker: Broker, 
         )
 
 
-def test_a_wrong_setting_creates_no_topic(own_broker: Broker, tmp_path: Path, database: str) -> None:
+def test_a_wrong_setting_creates_no_topic(empty_kafka: str, tmp_path: Path, database: str) -> None:
     """A topic made with the wrong count could not be made right again without deleting it."""
-    kafka = own_broker.bootstrap
+    kafka = empty_kafka
     asyncio.run(ensure_topics(Cluster(kafka), "opentobuy", 4, 1))
     refusal(otb("worker", kafka, database, tmp_path, partitions=6, app_id="another"))
     asyncio.run(ensure_topics(Cluster(kafka), "another", 4, 1))  # its changelog had not been made with 6
 
 
 @pytest.mark.parametrize("topic", ["clearings", "journal-entries", "opentobuy-accounts-changelog"])
-def test_a_worker_ends_when_a_topic_gets_more_partitions(topic: str, own_broker: Broker, tmp_path: Path) -> None:
-    kafka = own_broker.bootstrap
+def test_a_worker_ends_when_a_topic_gets_more_partitions(topic: str, empty_kafka: str, tmp_path: Path) -> None:
+    kafka = empty_kafka
     with worker(kafka, tmp_path) as only:
         only.wait_ready()
         alter(kafka, topic, 6)
@@ -98,9 +97,9 @@ def test_a_worker_ends_when_a_topic_gets_more_partitions(topic: str, own_broker:
         assert "Traceback" not in only.output()
 
 
-def test_no_request_is_decided_in_a_wrong_place(own_broker: Broker, tmp_path: Path) -> None:
+def test_no_request_is_decided_in_a_wrong_place(empty_kafka: str, tmp_path: Path) -> None:
     """A producer that counts anew sends most accounts elsewhere, at once: there they have no row."""
-    kafka, at = own_broker.bootstrap, just_now()
+    kafka, at = empty_kafka, just_now()
     with worker(kafka, tmp_path) as only:
         only.wait_ready()
         open_accounts(kafka)
@@ -122,9 +121,9 @@ def partitions_seen(sender: object) -> int:
     return len(sender.list_topics("authorizations", 10).topics["authorizations"].partitions)  # type: ignore[attr-defined]
 
 
-def test_a_producer_with_another_partitioner_stops_nobody(own_broker: Broker, tmp_path: Path) -> None:
+def test_a_producer_with_another_partitioner_stops_nobody(empty_kafka: str, tmp_path: Path) -> None:
     """F9: the topics are as they should be, so the message alone is wrong."""
-    kafka, at = own_broker.bootstrap, just_now()
+    kafka, at = empty_kafka, just_now()
     with worker(kafka, tmp_path) as only:
         only.wait_ready()
         open_accounts(kafka)
@@ -141,8 +140,8 @@ def test_a_producer_with_another_partitioner_stops_nobody(own_broker: Broker, tm
         assert only.process.poll() is None
 
 
-def test_a_sink_ends_when_a_topic_gets_more_partitions(own_broker: Broker, tmp_path: Path, database: str) -> None:
-    kafka = own_broker.bootstrap
+def test_a_sink_ends_when_a_topic_gets_more_partitions(empty_kafka: str, tmp_path: Path, database: str) -> None:
+    kafka = empty_kafka
     asyncio.run(ensure_topics(Cluster(kafka), "opentobuy", 4, 1))
     sink = otb("sink", kafka, database, tmp_path)
     assert sink.stdout is not None

@@ -21,11 +21,9 @@ LINE = f"worker ends: nothing was decided for {DEADLINE_S} s while input waited"
 
 
 @pytest.mark.parametrize("fault", ["HANG:decide:5", "HANG:commit:5", "STANDSTILL:5"])
-def test_a_worker_that_stands_still_ends_and_the_next_one_goes_on(
-    fault: str, own_broker: Broker, tmp_path: Path
-) -> None:
+def test_a_worker_that_stands_still_ends_and_the_next_one_goes_on(fault: str, empty_kafka: str, tmp_path: Path) -> None:
     """In HANG the event loop stands as well. Heartbeats go on in both, so that nobody else would get the partitions."""
-    kafka = own_broker.bootstrap
+    kafka = empty_kafka
     at = just_now()
     openings = [say.opened(f"acct-{number}", transmitted_at=at) for number in range(ACCOUNTS)]
     requests = [say.request(f"ref-{number}", account=f"acct-{number}", transmitted_at=at) for number in range(9)]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.kafka import Broker
 from tables import rows
 from tests.support import next_row
 from tests.support.checker import Run
@@ -40,9 +39,9 @@ def check(kafka: str, messages: int, database: str) -> None:
     asyncio.run(Run(kafka).post(database))
 
 
-def test_rolled_out_beside_the_old_release_and_back(own_broker: Broker, tmp_path: Path, database: str) -> None:
+def test_rolled_out_beside_the_old_release_and_back(empty_kafka: str, tmp_path: Path, database: str) -> None:
     """While the new release writes the old version, workers of both take over from each other in any order."""
-    kafka, told = own_broker.bootstrap, story(4000, seed=31)
+    kafka, told = empty_kafka, story(4000, seed=31)
     over, alone, back_again = (Load(kafka, told[first : first + count], RATE) for first, count in PIECES)
     with worker(kafka, tmp_path / "a", "worker-a") as old:
         old.wait_ready()
@@ -67,10 +66,10 @@ def test_rolled_out_beside_the_old_release_and_back(own_broker: Broker, tmp_path
 
 @pytest.mark.usefixtures("of_the_later_release")
 def test_once_the_new_version_is_written_the_old_release_refuses(
-    own_broker: Broker, tmp_path: Path, database: str
+    empty_kafka: str, tmp_path: Path, database: str
 ) -> None:
     """With a store that has such rows and with one that is restored; the release itself can still step back."""
-    kafka, told = own_broker.bootstrap, story(3000, seed=32)
+    kafka, told = empty_kafka, story(3000, seed=32)
     before, after = Load(kafka, told[:1500], RATE), Load(kafka, told[1500:], RATE)
     with worker(kafka, tmp_path / "a", next_row=1, row_version=2) as careful:
         careful.wait_ready()

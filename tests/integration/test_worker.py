@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from deploy.embedded.kafka import SHORT_LIVED, Broker, running_broker
+from deploy.embedded.kafka import SHORT_LIVED, running_broker
 from tests.support import messages as say
 from tests.support.checker import Run
 from tests.support.story import just_now, open_accounts, story
@@ -40,8 +40,8 @@ def listening(pid: int) -> set[str]:
     return found
 
 
-def test_one_worker_from_end_to_end(own_broker: Broker, tmp_path: Path) -> None:
-    kafka = own_broker.bootstrap
+def test_one_worker_from_end_to_end(empty_kafka: str, tmp_path: Path) -> None:
+    kafka = empty_kafka
     with worker(kafka, tmp_path) as only:
         only.wait_ready()
         assert listening(only.pid) == {"0100007F"}, "no port open beyond 127.0.0.1"
@@ -77,9 +77,9 @@ def test_one_worker_from_end_to_end(own_broker: Broker, tmp_path: Path) -> None:
         assert "otb_consumer_lag_records{partition=" in page
 
 
-def test_what_a_producer_aborted_is_never_decided(own_broker: Broker, tmp_path: Path) -> None:
+def test_what_a_producer_aborted_is_never_decided(empty_kafka: str, tmp_path: Path) -> None:
     """Faust reads uncommitted unless told otherwise."""
-    kafka, at = own_broker.bootstrap, just_now()
+    kafka, at = empty_kafka, just_now()
     with worker(kafka, tmp_path) as only:
         only.wait_ready()
         send(producer(kafka), [say.opened(transmitted_at=at)])
@@ -97,10 +97,10 @@ def test_what_a_producer_aborted_is_never_decided(own_broker: Broker, tmp_path: 
         assert [decision["network_reference"] for decision in decisions] == ["ref-kept"]
 
 
-def test_f6_f7_f12_empty_records_gaps_and_giants_stop_no_commit(own_broker: Broker, tmp_path: Path) -> None:
+def test_f6_f7_f12_empty_records_gaps_and_giants_stop_no_commit(empty_kafka: str, tmp_path: Path) -> None:
     """Offsets without a record (an aborted transaction, its markers), records without a value, and a record of 10 MB,
     which the broker does not take: the group still commits the end of its input, and what comes next is decided."""
-    kafka, at, partition = own_broker.bootstrap, just_now(), partition_for(b"acct-1", 4)
+    kafka, at, partition = empty_kafka, just_now(), partition_for(b"acct-1", 4)
     requests = [say.request(f"ref-{number}", transmitted_at=at) for number in range(3)]
     with worker(kafka, tmp_path) as only:
         only.wait_ready()
@@ -190,8 +190,8 @@ def small_segments(folder: Path, jars: list[Path]) -> Iterator[str]:
         yield broker.bootstrap
 
 
-def test_f1_a_second_worker_joins_and_one_leaves_under_load(own_broker: Broker, tmp_path: Path, database: str) -> None:
-    kafka, told = own_broker.bootstrap, story(6000, seed=10)
+def test_f1_a_second_worker_joins_and_one_leaves_under_load(empty_kafka: str, tmp_path: Path, database: str) -> None:
+    kafka, told = empty_kafka, story(6000, seed=10)
     with worker(kafka, tmp_path / "a", "worker-a") as first:
         first.wait_ready()
         open_accounts(kafka)
@@ -216,10 +216,10 @@ MOST_MB = 600
 
 
 def test_what_waited_through_an_overload_is_declined_and_what_comes_after_it_is_decided_in_time(
-    own_broker: Broker, tmp_path: Path
+    empty_kafka: str, tmp_path: Path
 ) -> None:
     """The ledger's sink does not even run: decisions do not wait for it."""
-    kafka, told = own_broker.bootstrap, story(BACKLOG, seed=11)
+    kafka, told = empty_kafka, story(BACKLOG, seed=11)
     with worker(kafka, tmp_path, shed_after_ms=SHED_AFTER_MS) as only:
         only.wait_ready()
         open_accounts(kafka)
@@ -244,8 +244,8 @@ def test_what_waited_through_an_overload_is_declined_and_what_comes_after_it_is_
     assert waited.count("timed-out") > 0.9 * len(waited), "the rest were overtaken by their reversals"
 
 
-def test_topics_with_another_partition_count_are_refused_in_one_line(own_broker: Broker, tmp_path: Path) -> None:
-    kafka = own_broker.bootstrap
+def test_topics_with_another_partition_count_are_refused_in_one_line(empty_kafka: str, tmp_path: Path) -> None:
+    kafka = empty_kafka
     with worker(kafka, tmp_path) as first:
         first.wait_ready()
     refusal = pytest.raises(AssertionError, match="have 4 partitions, OTB_PARTITIONS says 6")
