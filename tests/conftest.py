@@ -81,7 +81,7 @@ def shared_servers(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
             postgres = settings.postgres_dsn or stack.enter_context(postgres_container())
             settings = settings.model_copy(update={"kafka": kafka, "postgres_dsn": postgres})
         try:
-            run = stack.enter_context(servers(settings, print))
+            run = stack.enter_context(servers(settings, print, jvm_options=SHORT_LIVED))
         except EmbeddedError as error:
             pytest.fail(f"the tests need their servers: {error}", pytrace=False)
         yield run.kafka, run.postgres_dsn

@@ -25,17 +25,20 @@ _TRIES = 3
 
 
 @contextmanager
-def servers(settings: Settings, on_progress: OnProgress, *, keep: bool = False) -> Iterator[Run]:
+def servers(
+    settings: Settings, on_progress: OnProgress, *, keep: bool = False, jvm_options: Sequence[str] = ()
+) -> Iterator[Run]:
     """Kafka and PostgreSQL for the time of the block; an address set in the settings is used instead of a server.
 
     Blocks for some seconds (longer at the first start, which fetches Kafka): enter it before the event loop runs, and
     from the main thread, since servers end with the thread that started them. `on_progress` gets one-line messages.
-    The run is published for `discovery.current_run`; its data is removed at the end unless `keep`. Raises StartError.
+    The run is published for `discovery.current_run`; its data is removed at the end unless `keep`. Kafka's JVM gets
+    `jvm_options` beside its usual ones. Raises StartError.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("servers end with the thread that starts them: start them from the main thread")
     with new_run(settings.home, keep=keep) as run, ExitStack() as cleanup:
-        started = _start_missing(run.folder, settings, on_progress, cleanup)
+        started = _start_missing(run.folder, settings, jvm_options, on_progress, cleanup)
         run.kafka = settings.kafka or next(server.bootstrap for server in started if isinstance(server, Broker))
         run.postgres_dsn = settings.postgres_dsn or next(
             server.dsn for server in started if isinstance(server, Postgres)
@@ -47,12 +50,14 @@ def servers(settings: Settings, on_progress: OnProgress, *, keep: bool = False) 
             on_progress("stopping the servers")
 
 
-def _start_missing(folder: Path, settings: Settings, on_progress: OnProgress, cleanup: ExitStack) -> Sequence[Server]:
+def _start_missing(
+    folder: Path, settings: Settings, jvm_options: Sequence[str], on_progress: OnProgress, cleanup: ExitStack
+) -> Sequence[Server]:
     """Start what the settings don't name, on other ports if one was taken meanwhile; `cleanup` will stop it."""
     jars = [] if settings.kafka else install_kafka(settings.home, on_progress)
     for attempt in range(1, _TRIES + 1):
         with ExitStack() as this_try:
-            wanted = _wanted(folder, settings, jars, this_try)
+            wanted = _wanted(folder, settings, jars, jvm_options, this_try)
             try:
                 _start(wanted, on_progress, this_try)
             except PortTaken as taken:
@@ -65,14 +70,16 @@ def _start_missing(folder: Path, settings: Settings, on_progress: OnProgress, cl
     raise AssertionError("the last attempt returns or raises")
 
 
-def _wanted(folder: Path, settings: Settings, jars: Sequence[Path], stack: ExitStack) -> list[Server]:
+def _wanted(
+    folder: Path, settings: Settings, jars: Sequence[Path], jvm_options: Sequence[str], stack: ExitStack
+) -> list[Server]:
     def reserve() -> int:
         return stack.enter_context(ReservedPort()).number
 
     wanted: list[Server] = []
     if not settings.kafka:
         node = Node(1, broker_port=reserve(), controller_port=reserve())
-        wanted.append(Broker(node, [node], folder / "kafka", jars))
+        wanted.append(Broker(node, [node], folder / "kafka", jars, jvm_options=jvm_options))
     if not settings.postgres_dsn:
         wanted.append(Postgres(folder / "postgres", port=reserve()))
     return wanted
