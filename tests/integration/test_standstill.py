@@ -17,7 +17,9 @@ from tests.support.traffic import producer, send, wait_for
 from tests.support.workers import WorkerProcess, worker
 
 DEADLINE_S = 8
-LINE = f"worker ends: nothing was decided for {DEADLINE_S} s while input waited"
+SHORTEST_S = 5
+"""For who is to end in any case; a busy machine may be late for the other."""
+LINE = "worker ends: nothing was decided for {} s while input waited"
 
 
 @pytest.mark.parametrize("fault", ["HANG:decide:5", "HANG:commit:5", "STANDSTILL:5"])
@@ -27,11 +29,11 @@ def test_a_worker_that_stands_still_ends_and_the_next_one_goes_on(fault: str, em
     at = just_now()
     openings = [say.opened(f"acct-{number}", transmitted_at=at) for number in range(ACCOUNTS)]
     requests = [say.request(f"ref-{number}", account=f"acct-{number}", transmitted_at=at) for number in range(9)]
-    with worker(kafka, tmp_path, fault=fault, stall_deadline_s=DEADLINE_S) as hung:
+    with worker(kafka, tmp_path, fault=fault, stall_deadline_s=SHORTEST_S) as hung:
         hung.wait_for_line("ready")
         send(producer(kafka), openings)
         assert hung.wait_ended() == EXIT_UNKNOWN_OUTCOME
-        assert LINE in hung.output()
+        assert LINE.format(SHORTEST_S) in hung.output()
         assert 'File "' in hung.output(), "where it stood"
     with worker(kafka, tmp_path) as next_:
         next_.wait_ready()
@@ -46,7 +48,7 @@ def decides(kafka: str, only: WorkerProcess, count: int) -> None:
     send(producer(kafka), [say.request(f"ref-{count}-{n}", account="acct-1", transmitted_at=at) for n in range(count)])
     wait_for(kafka, "authorization-decisions", count)
     assert only.process.poll() is None
-    assert LINE not in only.output()
+    assert LINE.format(DEADLINE_S) not in only.output()
 
 
 def test_a_worker_that_waits_is_left_alone(own_broker: Broker, tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_a_worker_that_waits_is_left_alone(own_broker: Broker, tmp_path: Path) -
     kafka = own_broker.bootstrap
     assert own_broker.process is not None
     settings = {"stall_deadline_s": DEADLINE_S, "clock_tick_ms": 60_000}
-    with worker(kafka, tmp_path, fault=f"SLOW_RECOVERY:{DEADLINE_S + 7}", **settings) as only:
+    with worker(kafka, tmp_path, fault=f"SLOW_RECOVERY:{DEADLINE_S + 3}", **settings) as only:
         only.wait_ready()
         open_accounts(kafka)
         time.sleep(DEADLINE_S + 2)

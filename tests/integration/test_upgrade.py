@@ -15,8 +15,10 @@ from tests.support.traffic import Load, bodies, read, wait_for
 from tests.support.workers import WorkerProcess, worker
 
 RATE = 200
-PIECES = [(0, 1500), (1500, 1000), (2500, 1500)]
-"""(first, how many) of the messages during each part of the roll-out"""
+QUICK = 1000
+"""Messages a second, while workers come and go and while they do not"""
+PIECES = [(0, 1500, RATE), (1500, 1000, QUICK), (2500, 1500, RATE)]
+"""(first, how many, rate) of the messages during each part of the roll-out"""
 KNOWS = f"row version {next_row.NUMBER}"  # what only the later release says
 REFUSAL = "worker ends: a row has version 3, this release reads up to 2"
 
@@ -42,7 +44,7 @@ def check(kafka: str, messages: int, database: str) -> None:
 def test_rolled_out_beside_the_old_release_and_back(empty_kafka: str, tmp_path: Path, database: str) -> None:
     """While the new release writes the old version, workers of both take over from each other in any order."""
     kafka, told = empty_kafka, story(4000, seed=31)
-    over, alone, back_again = (Load(kafka, told[first : first + count], RATE) for first, count in PIECES)
+    over, alone, back_again = (Load(kafka, told[first : first + count], rate) for first, count, rate in PIECES)
     with worker(kafka, tmp_path / "a", "worker-a") as old:
         old.wait_ready()
         open_accounts(kafka)
@@ -70,7 +72,7 @@ def test_once_the_new_version_is_written_the_old_release_refuses(
 ) -> None:
     """With a store that has such rows and with one that is restored; the release itself can still step back."""
     kafka, told = empty_kafka, story(3000, seed=32)
-    before, after = Load(kafka, told[:1500], RATE), Load(kafka, told[1500:], RATE)
+    before, after = Load(kafka, told[:1500], QUICK), Load(kafka, told[1500:], RATE)
     with worker(kafka, tmp_path / "a", next_row=1, row_version=2) as careful:
         careful.wait_ready()
         open_accounts(kafka)
