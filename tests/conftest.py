@@ -32,6 +32,7 @@ from tests.support.emptying import empty
 
 _SETTINGS = pytest.StashKey[Settings]()
 _DOCKER = pytest.StashKey[bool]()
+_SLOW = ("chaos", "integration")
 _SHARED_MACHINE = (HealthCheck.too_slow,)
 
 hypothesis_settings.register_profile("dev", deadline=None, suppress_health_check=_SHARED_MACHINE)
@@ -64,11 +65,16 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the folder they are in."""
+    """Mark tests by the folder they are in, and put those that take long first: what comes last is short, so that
+    processes which share the files end at about the same time."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in {"integration", "chaos"}:
-            item.add_marker(folder)
+        if _folder(item) in _SLOW:
+            item.add_marker(_folder(item))
+    items.sort(key=lambda item: (*_SLOW, _folder(item)).index(_folder(item)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 @pytest.fixture(scope="session")
