@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from deploy.cli import acls, demo, gateway, ledger, loadtest, look, serve, simulate
+from deploy.cli import acls, demo, gateway, history, ledger, loadtest, look, serve, simulate
 from deploy.cli.failures import EXIT_FAILED, explain
 
 _DEBUG = "OTB_DEBUG"
@@ -52,7 +52,7 @@ def build() -> typer.Typer:
         if debug:
             os.environ[_DEBUG] = "1"
 
-    for group in (serve, gateway, simulate, loadtest, look, ledger, acls, demo):
+    for group in (serve, gateway, simulate, loadtest, history, look, ledger, acls, demo):
         group.register(app)
     return app
 

@@ -21,6 +21,7 @@ from agents.secrets import BadSecretFile
 from deploy.embedded import EmbeddedError
 from deploy.supervisor import ChildDied
 from loadtest.clients import NoSuchTopic, Refused, Unreachable
+from loadtest.history import HistoryError
 from loadtest.opening import NotOpened
 from loadtest.simulation import TooFewAccounts
 from sinks.ledger.errors import LedgerError
@@ -49,6 +50,7 @@ _PLAIN: Final = (
     NoSuchTopic,
     NotOpened,
     TooFewAccounts,
+    HistoryError,
     LedgerError,
     TopicMismatch,
     UnreadableRow,

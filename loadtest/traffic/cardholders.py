@@ -28,7 +28,6 @@ from loadtest.traffic.seeds import draws
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-WEEK_MS: Final = 7 * DAY_MS
 USUAL_PER_DAY: Final = 3.0  # requests per account
 BLOCK: Final = 500
 """Accounts that are played together, with chances of their own: how many processes share the blocks changes nothing."""

@@ -13,7 +13,8 @@ since payday. Habits, drawn once:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from operator import itemgetter
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,16 +38,9 @@ _CONTACTLESS, _CHIP, _MAGSTRIPE, _ECOMMERCE, _MANUAL, _RECURRING = range(len(MOD
 _FAVOURITES: Final = 3
 
 
-class Purchase(NamedTuple):
-    """One that is going to be asked for."""
-
-    at: int
-    who: int  # in the block
-    merchant: int
-    category: int
-    amount: int
-    mode: int  # in MODES
-    luck: float  # uniform from 0 to 1: says whether it goes the usual way
+Purchase = tuple[int, int, int, int, int, int, float]
+"""One that is going to be asked for: time, number in the block, merchant, category, amount, number in MODES, and luck,
+uniform from 0 to 1, which says whether it goes the usual way. A plain tuple: there are many."""
 
 
 class Purchases:
@@ -95,11 +89,11 @@ class Purchases:
         if start_hour * HOUR_MS < self._start_ms:
             order = order[at[order] >= self._start_ms]
         columns = (at, who, merchant, category, amount, mode, luck)
-        found = list(map(Purchase._make, zip(*(column[order].tolist() for column in columns), strict=True)))
+        found: list[Purchase] = list(zip(*(column[order].tolist() for column in columns), strict=True))
         due = self._bills.due(start_hour, hours)
         if due:
-            found += [Purchase(*bill, _RECURRING, luck) for bill, luck in zip(due, rng.random(len(due)), strict=True)]
-            found.sort(key=_at)
+            found += [(*bill, _RECURRING, luck) for bill, luck in zip(due, rng.random(len(due)).tolist(), strict=True)]
+            found.sort(key=itemgetter(0))
         return found
 
     def _when(self, start_hour: int, hours: int) -> tuple[Integers, Integers, Flags]:
@@ -155,10 +149,6 @@ class Purchases:
         mode = self._mode(other, np.zeros(len(chosen), bool) | (columns[5][chosen] == _ECOMMERCE))
         more = (who[chosen], later[chosen], shop, other, amount, mode)
         return tuple(np.concatenate(pair) for pair in zip(columns, more, strict=True))
-
-
-def _at(purchase: Purchase) -> int:
-    return purchase.at
 
 
 def _reach(mix: Floats) -> Floats:

@@ -181,16 +181,17 @@ def test_journeys_are_runs_of_days_in_one_country_paid_in_its_money(
     assert share == pytest.approx(shares.JOURNEYS_A_YEAR * shares.JOURNEY_DAYS / 365, rel=0.5)
 
 
-def test_merchants_differ_in_custom_and_in_what_people_leave_there(honest: list[AuthorizationRequest]) -> None:
+def test_merchants_differ_in_custom_and_in_what_people_leave_there(
+    traffic: Traffic, honest: list[AuthorizationRequest]
+) -> None:
     grocers = Counter(r.merchant_id for r in honest if r.mcc == 5411 and r.merchant_country == "US")
     busiest, *rest = [count for _, count in grocers.most_common()]
     assert busiest > 8 * rest[len(rest) * 3 // 4]
-    amounts: dict[str, list[int]] = defaultdict(list)
-    for request in honest:
-        if request.mcc == 5411:
-            amounts[request.merchant_id].append(request.amount)
-    means = sorted(sum(paid) / len(paid) for paid in amounts.values() if len(paid) >= 100)
-    assert means[-1] > 1.5 * means[0]
+    tickets = {merchant.id: merchant.ticket for merchant in traffic.world.all}
+    dear = [request.amount for request in honest if request.mcc == 5411 and tickets[request.merchant_id] > 1.2]
+    cheap = [request.amount for request in honest if request.mcc == 5411 and tickets[request.merchant_id] < 0.85]
+    assert min(len(dear), len(cheap)) > 500
+    assert sum(dear) / len(dear) > 1.35 * sum(cheap) / len(cheap)
 
 
 # -- means and payments --
