@@ -19,7 +19,10 @@ import orjson
 import pytest
 
 from loadtest.history import HistoryError, Order, write
+from loadtest.history.lines import Chunk
 from loadtest.history.page import page
+from loadtest.history.playing import players, windows
+from loadtest.history.writing import merged
 from loadtest.traffic import Traffic
 from loadtest.traffic.cardholders import BLOCK, DAY_MS
 from loadtest.traffic.fraud import PATTERNS
@@ -58,6 +61,23 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_two_processes_write_what_one_writes(folder: Path, tmp_path: Path) -> None:
     write(ORDER, tmp_path / "two", 2, silent, columns=True)
     assert contents(tmp_path / "two") == contents(folder)
+
+
+def test_blocks_keep_their_places_whoever_plays_them() -> None:
+    """What is said at one instant stands in the order of blocks: too rare to be seen in files of some days."""
+    with players(ORDER, 2, 2, 2) as together:
+        assert [chunks for chunks, _ in together] == [chunks for chunks, _ in windows(ORDER, range(2), 2)]
+    tie = [Chunk([3, 5], [b"a", b"b"]), Chunk([5, 7], [b"c", b"d"])]
+    assert merged(tie) == [b"a", b"b", b"c", b"d"]
+    assert merged(tie[::-1]) == [b"a", b"c", b"b", b"d"]
+
+
+def test_the_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+    made, seen = tmp_path / "made", []
+    order = Order(20, 2, date(2026, 1, 1))
+    write(order, made, 1, lambda _what, done, _total: seen.append((done, made.exists())))
+    assert seen == [(1, False), (2, False)]
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_another_seed_writes_something_else(folder: Path, tmp_path: Path) -> None:
