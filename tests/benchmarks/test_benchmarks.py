@@ -14,7 +14,8 @@ from tests.benchmarks.works import Scene, works
 
 NAMES = (
     "calibration", "decode a message", "fingerprint a request", "decode a row", "encode a row",
-    "features of a request", "score 64 requests", "read and write an account", "encode a decision", "decide a message",
+    "features of a request", "score 64 requests", "read and write an account", "encode a decision",
+    "make an event of history", "decide a message",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Each work can be repeated without end, because it changes nothing that it reads 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +17,12 @@ import orjson
 from faust.types import TP
 
 from agents.engine import BATCH, Decided, Engine
+from loadtest.history.lines import chunk
+from loadtest.history.writing import merged
 from loadtest.spool import Record as Sent
 from loadtest.spool import encode, grouped
 from loadtest.traffic import Traffic
+from loadtest.traffic.cardholders import BLOCK
 from models import answers
 from models.account import DAY_MS, Account
 from models.authorization import Policy
@@ -105,6 +109,7 @@ def works(scene: Scene) -> list[Work]:
     accounts = [rows.decode(row) for row in every_row]
     messages = [message for _partition, message in scene.requests]
     decisions = _decisions(scene)
+    long = Traffic(1, BLOCK, "long")
     return [
         Work("calibration", 1, calibration),
         Work("decode a message", len(scene.next), lambda: [codec.decode(s.topic, s.key, s.value) for s in scene.next]),
@@ -115,8 +120,15 @@ def works(scene: Scene) -> list[Work]:
         Work(f"score {BATCH} requests", 1, _score(scene)),
         Work("read and write an account", len(messages), lambda: _unit_of_work(scene)),
         Work("encode a decision", len(decisions), lambda: [codec.encode(decision) for decision in decisions]),
+        Work("make an event of history", len(_history(long)), lambda: _history(long)),
         Work("decide a message", len(scene.next), lambda: scene.plain.decide(scene.slice_of(scene.next), NOW)),
     ]  # fmt: skip
+
+
+def _history(traffic: Traffic) -> list[bytes]:
+    """Its first ten days as lines of a file."""
+    days = islice(traffic.windows([0]), 20)
+    return [line for window in days for line in merged([chunk(said, Counter()) for said in window])]
 
 
 def calibration() -> int:
