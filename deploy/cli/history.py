@@ -11,6 +11,7 @@ import orjson
 import typer
 from rich.table import Table
 
+from deploy.cli.failures import UserError
 from deploy.cli.output import Reporter, print_json, results
 from loadtest.history import Order, write
 from loadtest.history.page import page as picture
@@ -47,11 +48,15 @@ def history(  # noqa: PLR0913  (one parameter an option)
     when it is complete.
     """
     order = Order(accounts, days, start.date(), seed, per_day, currency)
+    if page is not None and not page.parent.is_dir():
+        raise UserError(f"{page} could not be written: {page.parent} is no folder")
     reporter = Reporter()
     try:
         document = orjson.loads(write(order, folder, processes, reporter.count, columns=columns))
         if page is not None:
             page.write_text(picture(folder, reporter.count), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{page} could not be written: {error.strerror or error}") from error
     finally:
         reporter.close()
     if as_json:

@@ -240,6 +240,16 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
+def test_a_page_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "deploy.cli", "history", str(tmp_path / "made"), "--page", str(tmp_path / "no" / "p")],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].endswith(f"{tmp_path / 'no'} is no folder")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_makes_files_and_a_page(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "deploy.cli", "history", str(tmp_path / "made"), "--accounts", "60", "--days", "2",

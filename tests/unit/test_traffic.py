@@ -95,9 +95,9 @@ def test_openings_are_varied(traffic: Traffic) -> None:
 
 @pytest.mark.parametrize("per_day", [1.0, 3.0, 12.0])
 def test_requests_per_account_and_day_are_as_asked(per_day: float) -> None:
-    traffic = Traffic(8, 600, "r", authorizations_per_account_day=per_day)
+    traffic = Traffic(8, 300, "r", authorizations_per_account_day=per_day)
     count = sum(isinstance(item.message, AuthorizationRequest) for item in until(traffic, 14))
-    assert count / (600 * 14 * per_day) == pytest.approx(1.0, abs=0.08)
+    assert count / (300 * 14 * per_day) == pytest.approx(1.0, abs=0.08)
 
 
 def test_about_three_in_four_hundred_requests_are_fraud(
