@@ -83,9 +83,10 @@ REFUNDED_AS_WELL: Final = 0.05  # assumed, of chargebacks: the merchant refunds 
 # -- payments; habits are shares of accounts, the others of payments --
 
 HABITS: Final = (0.45, 0.33, 0.22)
-"""Who pays all of the statement, some of it, the least. About 45 % of active US card accounts pay in full (American
-Bankers Association, Credit Card Market Monitor, 2023: 35 transactors to 43 revolvers); 29 % pay the minimum or nearly
-so (Keys and Wang, Journal of Financial Economics 131, 2019). Rounded; how the last two share the rest is assumed."""
+"""Who pays all of the statement, some of it, the least. Of active US card accounts 44 % pay in full
+(American Bankers Association, Credit Card Market Monitor, third quarter of 2022: 33.6 transactors to 43.4 revolvers);
+29 % pay the minimum or nearly so (Keys and Wang, Journal of Financial Economics, 2019). How the last two share the rest
+is assumed."""
 CARELESS: Final = 0.15  # assumed, of accounts: often late
 CARELESS_LATE: Final = 0.3  # assumed, of their payments: after the due date
 CAREFUL_LATE: Final = 0.02  # assumed, of the others' payments
