@@ -22,8 +22,8 @@ PAYDAY: Final = (1.35, 1.2, 1.1)
 PayCycle = Literal["weekly", "biweekly", "semimonthly", "monthly"]
 PAY_CYCLES: Final[tuple[PayCycle, ...]] = get_args(PayCycle)
 PAY_SHARES: Final = (0.27, 0.43, 0.20, 0.10)
-"""Assumed, near those of US private businesses: 32, 37, 20 and 11 % in March 2013, 34, 42, 19 and 5 % in 2019 (Bureau of
-Labor Statistics, Current Employment Statistics). Elsewhere all are paid by the month."""
+"""Assumed, near those of US private businesses: 32, 37, 20 and 11 % in March 2013, 34, 42, 19 and 5 % in 2019 (Bureau
+of Labor Statistics, Current Employment Statistics). Elsewhere all are paid by the month."""
 PAYDAY_OF_MONTH: Final = 28
 
 _MONDAY: Final = 72  # hours: the epoch began on a Thursday
