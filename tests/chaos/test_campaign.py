@@ -24,6 +24,7 @@ import orjson
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from deploy.embedded.kafka import SHORT_LIVED
 from models.messages import AccountUpdate, JournalEntry, Posting
 from tables import rows
 from tests.chaos.campaign import checker, page, story
@@ -786,7 +787,8 @@ SECONDS = 75
 def test_a_short_campaign_loses_nothing(tmp_path: Path, kafka_jars: list[Path]) -> None:
     """Each kind of process killed once, always by the same schedule; less than three minutes in all."""
     told: list[str] = []
-    campaign = Campaign(1, SECONDS, chosen(SHORT), World(tmp_path, kafka_jars), lambda line, _done: told.append(line))
+    world = World(tmp_path, kafka_jars, jvm_options=SHORT_LIVED)
+    campaign = Campaign(1, SECONDS, chosen(SHORT), world, lambda line, _done: told.append(line))
     result = campaign.run()
     if not result.passed:  # most telling last: that is what is left when output is cut
         pytest.fail("\n".join([*told, *map(str, result.trials), *(lost[:3000] for lost in result.lost)]), pytrace=False)

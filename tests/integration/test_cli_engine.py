@@ -20,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 from agents.settings import Settings
 from deploy.cli.app import build
+from deploy.embedded.kafka import SHORT_LIVED
 
 # A background job inherits an ignored SIGINT; a user's terminal does not.
 AT_A_TERMINAL = (
@@ -51,9 +52,10 @@ def up(tmp_path_factory: pytest.TempPathFactory, kafka_jars: list[Path]) -> Iter
 
 def started(home: Path) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTB_")}
+    environment |= {"OTB_HOME": str(home), "JAVA_TOOL_OPTIONS": " ".join(SHORT_LIVED)}
     return subprocess.Popen(
         [sys.executable, "-c", AT_A_TERMINAL, "up", "--json"],
-        stdout=subprocess.PIPE, stderr=(home / "stderr").open("wb"), env=environment | {"OTB_HOME": str(home)},
+        stdout=subprocess.PIPE, stderr=(home / "stderr").open("wb"), env=environment,
     )  # fmt: skip
 
 

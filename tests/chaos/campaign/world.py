@@ -52,6 +52,7 @@ class World:
     jars: Sequence[Path]
     size: int = 1
     own_disks: bool = False
+    jvm_options: Sequence[str] = ()  # of the brokers
     ends: list[str] = field(default_factory=list)  # what ended by itself since this was last emptied
     workers: dict[str, WorkerProcess] = field(default_factory=dict)
     clock: ProducerClock = field(default_factory=ProducerClock)
@@ -86,7 +87,14 @@ class World:
         self.link = self._stack.enter_context(Link(behind_link))
         nodes = [Node(n + 1, rest[2 * n], rest[2 * n + 1]) for n in range(self.size)]
         self.brokers = [
-            Broker(node, nodes, self.folder / f"kafka-{node.number}", self.jars, overrides=self._listeners(node))
+            Broker(
+                node,
+                nodes,
+                self.folder / f"kafka-{node.number}",
+                self.jars,
+                overrides=self._listeners(node),
+                jvm_options=self.jvm_options,
+            )
             for node in nodes
         ]
         self.store_disk, self.ledger_disk = (Disk(self.folder / f"{name}-disk") for name in ("store", "ledger"))
