@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -119,9 +119,10 @@ class Decider:
             decided_at = time.perf_counter()
             if decided.dead_letters[WRONG_PARTITION] and self._check_partitions is not None:
                 await self._check_partitions()
+            packed = self._transactions.pack(self._records(decided))
             await self._transactions.fenced()
             self._step("write")
-            ends = await self._write(decided)
+            ends = await self._transactions.write(packed)
             self._step("commit")
             await self._transactions.commit()
         except MemberFenced:
@@ -130,7 +131,7 @@ class Decider:
             return
         self._step("apply")
         for partition, rows in decided.rows.items():
-            self._write_rows(partition, rows, await ends[partition])
+            self._write_rows(partition, rows, ends[TopicPartition(self._changelog, partition)])
         self._next_offset.update(offsets)
         self._metrics.observe(decided, records, decided_at - started, time.perf_counter() - started)
         self._step("done")
@@ -148,16 +149,11 @@ class Decider:
                 found.add(TopicPartition(topic, tp.partition))
         return found
 
-    async def _write(self, decided: Decided) -> dict[int, asyncio.Future[int]]:
-        """The futures of the changelog: partition -> offset of the last row."""
-        self._transactions.producer.register(
-            {TopicPartition(self._changelog, partition) for partition in decided.rows}
-            | {TopicPartition(topic, partition) for topic, partition in decided.records}
-        )
-        ends = {
-            partition: await self._transactions.write(self._changelog, partition, rows)
-            for partition, rows in decided.rows.items()
+    def _records(self, decided: Decided) -> dict[TopicPartition, Sequence[tuple[bytes | None, bytes]]]:
+        """Everything to be written: the rows to the changelog, and what is sent."""
+        found: dict[TopicPartition, Sequence[tuple[bytes | None, bytes]]] = {
+            TopicPartition(topic, partition): records for (topic, partition), records in decided.records.items()
         }
-        for (topic, partition), records in decided.records.items():
-            await self._transactions.write(topic, partition, records)
-        return ends
+        for partition, rows in decided.rows.items():
+            found[TopicPartition(self._changelog, partition)] = rows
+        return found

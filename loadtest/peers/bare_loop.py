@@ -30,6 +30,7 @@ FETCH_WAIT_MS: Final = 5
 EXIT_UNKNOWN_OUTCOME: Final = 70
 
 Accounts = dict[bytes, job.Row]
+Records = list[tuple[bytes | None, bytes]]
 
 
 class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -82,18 +83,19 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         try:
             decided = {tp.partition: self._decide(tp.partition, fetched) for tp, fetched in records.items()}
+            packed = transactions.pack(self._records(decided))
             await transactions.fenced()
-            for partition, (rows, decisions) in decided.items():
-                if rows:
-                    await transactions.write(self._stage.changelog, partition, rows)
-                await transactions.write(self._stage.decisions, partition, decisions)
+            await transactions.write(packed)
             await transactions.commit()
         except MemberFenced:  # what the dict holds of these partitions goes with them (see on_partitions_revoked)
             await transactions.abort()
 
-    def _decide(
-        self, partition: int, records: Iterable[ConsumerRecord[Any, Any]]
-    ) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]:
+    def _records(self, decided: Mapping[int, tuple[Records, Records]]) -> dict[TopicPartition, Records]:
+        rows = {TopicPartition(self._stage.changelog, partition): rows for partition, (rows, _sent) in decided.items()}
+        sent = {TopicPartition(self._stage.decisions, partition): sent for partition, (_rows, sent) in decided.items()}
+        return {**{tp: records for tp, records in rows.items() if records}, **sent}
+
+    def _decide(self, partition: int, records: Iterable[ConsumerRecord[Any, Any]]) -> tuple[Records, Records]:
         """(changed rows, decisions); the dict is changed in place: a failed commit ends the process."""
         accounts, encode, decode = self._accounts[partition], self._encode, self._decode
         changed: Accounts = {}

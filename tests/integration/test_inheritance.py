@@ -20,7 +20,7 @@ async def leave_open(stage: Stage, transactions: Transactions, consumer: AIOKafk
     target = TopicPartition(stage.target, 0)
     await transactions.begin({target}, {TopicPartition(stage.source, 0): 9}, membership(consumer))
     await transactions.fenced()
-    await (await transactions.write(stage.target, 0, [(None, b"of the dead")]))
+    await transactions.write(transactions.pack({target: [(None, b"of the dead")]}))
 
 
 async def test_the_next_owner_ends_it_and_knows_offsets_and_records_at_once(stage: Stage) -> None:

@@ -11,12 +11,16 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
-from aiokafka.producer.transaction_manager import TransactionManager
 
 from topics.cluster import Cluster
-from topics.transport import fencing
 from topics.transport.fencing import MemberFenced, Membership, membership, require_stable_offsets
+from topics.transport.producer import Record
 from topics.transport.transaction import Transactions
+
+
+async def write(transactions: Transactions, tp: TopicPartition, records: list[Record]) -> int:
+    """The last record's offset."""
+    return (await transactions.write(transactions.pack({tp: records})))[tp]
 
 
 class Stage:
@@ -64,7 +68,7 @@ class Stage:
         target = TopicPartition(self.target, 0)
         await transactions.begin({target}, {TopicPartition(self.source, 0): offset}, member)
         await transactions.fenced()
-        await transactions.write(self.target, 0, [(None, value)])
+        await write(transactions, target, [(None, value)])
         await transactions.commit()
 
     async def visible(self) -> list[bytes]:
@@ -132,39 +136,30 @@ async def test_what_was_aborted_is_not_published_by_the_next_commit(stage: Stage
         assert await stage.visible() == [b"good"]
 
 
-async def test_stock_aiokafka_still_has_that_fault(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When this fails, aiokafka has mended it and our correction can go."""
-    monkeypatch.setattr(fencing._FencedTransactionManager, "error_transaction", TransactionManager.error_transaction)
-    async with stage.member() as consumer, stage.transactions() as transactions:
-        current = membership(consumer)
-        await _write_then_be_fenced(stage, transactions, current)
-        await transactions.abort()
-        await stage.attempt(transactions, b"good", 8, current)
-        assert b"aborted" in await stage.visible()
-
-
 async def _write_then_be_fenced(stage: Stage, transactions: Transactions, current: Membership) -> None:
     """A record reaches the broker, then the group coordinator refuses the offsets."""
     producer = transactions.producer
-    await producer.begin_transaction()
-    await (await producer.send(stage.target, b"aborted", partition=0))
+    producer.begin()
+    await write(transactions, TopicPartition(stage.target, 0), [(None, b"aborted")])
+    source = TopicPartition(stage.source, 0)
     with pytest.raises(MemberFenced):
-        await producer.fence({TopicPartition(stage.source, 0): 7}, stage.group, current._replace(member_id="gone"))
+        await producer.join(set(), {source: 7}, stage.group, current._replace(member_id="gone"))
 
 
 @pytest.mark.parametrize("refused_first", [True, False])
 async def test_nothing_is_committed_when_the_broker_refuses_a_part(stage: Stage, refused_first: bool) -> None:
-    """aiokafka itself commits the rest of a transaction of which a batch has failed, offsets included."""
+    """Neither the rest of its records nor its offsets, and what was refused uses up no sequence number."""
     wide, narrow = (stage.target, b"the rest"), (stage.narrow, b"x" * 1000)
     source = TopicPartition(stage.source, 0)
     async with stage.member() as consumer, stage.transactions() as transactions:
         places = {TopicPartition(stage.target, 0), TopicPartition(stage.narrow, 0)}
         await transactions.begin(places, {source: 7}, membership(consumer))
         await transactions.fenced()
-        for topic, value in [narrow, wide] if refused_first else [wide, narrow]:
-            await transactions.write(topic, 0, [(None, value)])
+        parts = dict([narrow, wide] if refused_first else [wide, narrow])
         with pytest.raises(MessageSizeTooLargeError):
-            await transactions.commit()
+            await transactions.write(
+                transactions.pack({TopicPartition(topic, 0): [(None, value)] for topic, value in parts.items()})
+            )
         await transactions.abort()
         await stage.attempt(transactions, b"next", 8, membership(consumer))
         assert await stage.visible() == [b"next"]
@@ -181,7 +176,7 @@ async def test_committed_offsets_wait_for_an_open_transaction_that_may_still_mov
         asked = asyncio.create_task(consumer.committed(source))
         done, _pending = await asyncio.wait([asked], timeout=1)
         assert not done, "the offset is unstable, no answer may be given yet"
-        await transactions.write(stage.target, 0, [(None, b"second")])
+        await write(transactions, TopicPartition(stage.target, 0), [(None, b"second")])
         await transactions.commit()
         assert await asked == 9
 
@@ -202,7 +197,7 @@ async def test_a_second_producer_with_the_same_id_fences_the_first(stage: Stage)
         current = membership(consumer)
         await first.begin({TopicPartition(stage.target, 0)}, {TopicPartition(stage.source, 0): 5}, current)
         await first.fenced()
-        await first.write(stage.target, 0, [(None, b"of the first")])
+        await write(first, TopicPartition(stage.target, 0), [(None, b"of the first")])
         async with stage.transactions() as second:
             with pytest.raises(Exception, match=r"(?i)fenced|epoch|newer producer|aborted"):
                 await first.commit()
@@ -217,22 +212,19 @@ async def test_large_slices_are_split_into_batches_and_the_last_offset_is_known(
             {TopicPartition(stage.target, 0)}, {TopicPartition(stage.source, 0): 1}, membership(consumer)
         )
         await transactions.fenced()
-        last = await transactions.write(stage.target, 0, rows)
+        assert await write(transactions, TopicPartition(stage.target, 0), rows) == 1999
         await transactions.commit()
-        assert await last == 1999
         assert len(await stage.visible()) == 2000
 
 
 async def test_registering_before_writing_needs_no_retry(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """Records sent while the coordinator appends a registration are answered NOT_ENOUGH_REPLICAS and sent again."""
-    caplog.set_level(logging.WARNING, logger="aiokafka")
+    caplog.set_level(logging.WARNING, logger="topics.transport")
     async with stage.member() as consumer, stage.transactions() as transactions:
         for number in range(100):
             both = {TopicPartition(stage.target, 0), TopicPartition(stage.target, 1)}
             await transactions.begin(both, {TopicPartition(stage.source, 0): number + 1}, membership(consumer))
             await transactions.fenced()
-            for partition in (0, 1):
-                await transactions.write(stage.target, partition, [(None, b"x")])
+            await transactions.write(transactions.pack({tp: [(None, b"x")] for tp in both}))
             await transactions.commit()
-    refused = [text for record in caplog.records if "NotEnoughReplicas" in (text := record.getMessage())]
-    assert refused == []
+    assert [record.getMessage() for record in caplog.records] == []

@@ -74,7 +74,7 @@ MUTATIONS = [
     Mutation(
         "rows are applied before the commit", Decider, "_commit",
         'self._step("commit")',
-        "[self._write_rows(p, rows, await ends[p]) for p, rows in decided.rows.items()]",
+        "[self._write_rows(p, rows, ends[TopicPartition(self._changelog, p)]) for p, rows in decided.rows.items()]",
         first=28,
     ),
     Mutation(
@@ -87,7 +87,7 @@ MUTATIONS = [
     ),
     Mutation(
         "rows are not applied", Decider, "_commit",
-        "self._write_rows(partition, rows, await ends[partition])", "await ends[partition]",
+        "self._write_rows(partition, rows, ends[TopicPartition(self._changelog, partition)])", "pass",
     ),
     # -- the gates of the consumer
     Mutation(
@@ -129,7 +129,7 @@ MUTATIONS = [
         "if refusal is not None:", "if False:", first=68,
     ),
     Mutation(
-        "the refusal of a stale member is ignored", Transactions, "_move_offsets",
+        "the refusal of a stale member is ignored", Transactions, "_join",
         "self._broker.add_offsets(self._epoch, self._transaction, offsets, member)",
         "self._broker.group.refuses(member) or "
         "self._broker.add_offsets(self._epoch, self._transaction, offsets, member)",

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from faust.types import TP
 
 from agents.decider import Decider
@@ -20,6 +21,7 @@ from topics.transport.fencing import MemberFenced, Membership
 
 CURRENT = Membership(7, "member-1", "worker-0")
 INPUT = TP("authorizations", 0)
+WRITE = "write authorization-decisions changelog journal-entries"
 
 
 class Broker:
@@ -30,7 +32,6 @@ class Broker:
         self.fail_at: dict[str, Exception] = {}
         self.gate = asyncio.Event()
         self.gate.set()
-        self.producer = SimpleNamespace(register=lambda _partitions: self.step("register more"))
 
     def step(self, name: str) -> None:
         self.did.append(name)
@@ -44,11 +45,13 @@ class Broker:
     async def fenced(self) -> None:
         self.step("fenced")
 
-    async def write(self, topic: str, _partition: int, _records: Any) -> asyncio.Future[int]:
-        self.step(f"write {topic}")
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        future.set_result(41)
-        return future
+    def pack(self, records: dict[Any, Any]) -> dict[Any, Any]:
+        self.step("pack")
+        return {TopicPartition(*tp): list(each) for tp, each in records.items()}
+
+    async def write(self, packed: dict[Any, Any]) -> dict[Any, int]:
+        self.step("write " + " ".join(sorted(tp.topic for tp in packed)))
+        return dict.fromkeys(packed, 41)
 
     async def commit(self) -> None:
         await self.gate.wait()
@@ -65,7 +68,8 @@ class Stage:
         self.bench.run(say.opened())
         self.broker = Broker(self.did)
         self.consumer: Any = SimpleNamespace(
-            thread=SimpleNamespace(fetched_under=CURRENT), release=lambda: self.did.append("release")
+            thread=SimpleNamespace(fetched_under=CURRENT),
+            release=lambda: self.did.append("release"),
         )
         self.decider = Decider(
             self.bench.engine,
@@ -96,8 +100,8 @@ async def stage() -> Stage:
 async def test_rows_reach_the_store_only_after_the_commit(stage: Stage) -> None:
     await stage.handle("ref-1")
     assert stage.did == [
-        "begin", "fenced", "register more", "write changelog", "write authorization-decisions", "write journal-entries",
-        "commit", "apply to 0 up to 41", "release",
+        "begin", "pack", "fenced", WRITE, "commit",
+        "apply to 0 up to 41", "release",
     ]  # fmt: skip
     assert set(stage.broker.offsets.values()) == {1}
 
@@ -106,14 +110,14 @@ async def test_a_fenced_slice_is_aborted_and_leaves_no_trace(stage: Stage) -> No
     before = dict(stage.bench.rows)
     stage.broker.fail_at["fenced"] = MemberFenced("illegal generation")
     await stage.handle("ref-1")
-    assert stage.did == ["begin", "fenced", "abort", "release"]
+    assert stage.did == ["begin", "pack", "fenced", "abort", "release"]
     assert stage.bench.rows == before
     del stage.broker.fail_at["fenced"]
     await stage.handle("ref-1")
     assert stage.bench.account().open_holds() == 1000
 
 
-@pytest.mark.parametrize("step", ["begin", "fenced", "write changelog", "write journal-entries", "commit"])
+@pytest.mark.parametrize("step", ["begin", "pack", "fenced", WRITE, "commit"])
 async def test_any_other_failure_is_passed_on_and_nothing_is_applied(stage: Stage, step: str) -> None:
     before = dict(stage.bench.rows)
     stage.broker.fail_at[step] = ConnectionError("the broker is gone")
@@ -133,7 +137,7 @@ async def test_f2_records_delivered_again_within_an_assignment_are_skipped(stage
     await stage.handle("ref-1", "ref-2", first=0)
     await stage.handle("ref-1", "ref-2", "ref-3", first=0)
     await stage.handle("ref-1", "ref-2", "ref-3", first=0)
-    decided = [done for done in stage.did if done == "write authorization-decisions"]
+    decided = [done for done in stage.did if done == WRITE]
     assert len(decided) == 2
     assert list(stage.bench.account().holds) == ["ref-1", "ref-2", "ref-3"]
 

@@ -1,7 +1,9 @@
 """The micro-batch transport under Faust: one slice per poll, one fenced Kafka transaction per slice.
 
 protocol.py      the request versions that aiokafka lacks
-fencing.py       a transactional producer that a stale worker cannot use, and stable offset fetches
+wire.py          the five requests of a transaction, as bytes
+fencing.py       who may commit the offsets of what was fetched, and stable offset fetches
+producer.py      sends a transaction that a stale worker cannot commit
 inheritance.py   what a dead worker left open is ended by the next owner
 transaction.py   one transaction, as numbered steps
 consumer.py      Faust's consumer, made to hand out slices
