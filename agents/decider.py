@@ -75,7 +75,7 @@ class Decider:
         async with self.lock:
             try:
                 if slice_.fetched_under == consumer.thread.fetched_under:  # else fetched before a rebalance: dropped
-                    await self._commit(slice_.fetched_under, self._unseen(slice_.records))
+                    await self._commit(slice_.fetched_under, self._unseen(slice_.records), consumer.fetch_ahead)
             finally:
                 consumer.release()
                 self.finished += 1
@@ -105,7 +105,9 @@ class Decider:
                 unseen[tp] = new
         return unseen
 
-    async def _commit(self, fetched_under: Membership, records: Mapping[TP, list[ConsumerRecord]]) -> None:
+    async def _commit(
+        self, fetched_under: Membership, records: Mapping[TP, list[ConsumerRecord]], fetch_ahead: Callable[[], None]
+    ) -> None:
         if not records:
             return
         started = time.perf_counter()
@@ -124,6 +126,7 @@ class Decider:
             self._step("write")
             ends = await self._transactions.write(packed)
             self._step("commit")
+            fetch_ahead()
             await self._transactions.commit()
         except MemberFenced:
             self._metrics.fenced.inc()

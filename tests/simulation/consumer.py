@@ -44,7 +44,7 @@ class Client:
         self.started_at: dict[TP, int] = {}  # input: where this assignment began to read
         self.membership = NO_MEMBER._replace(instance_id=instance)
         self._broker, self._schedule, self._most = broker, schedule, most
-        self._closed = False
+        self._closed = self.held = False
         self._max_poll_records = most
         self._isolation_level = 1
         self._fetcher = self._coordinator = self._subscriptions = self
@@ -119,6 +119,9 @@ class Client:
 
     async def fetched_records(self, active: set[TP], **_limits: Any) -> dict[TP, list[Any]]:
         """At most `most` records, of partitions in any order; a poll may also come back with nothing."""
+        if self.held:
+            await turn("a poll while fetches are held back")
+            return {}
         await until("records", lambda: any(map(self._behind, active)) or self._schedule.happens(0.05))
         ready = [tp for tp in sorted(active) if self._behind(tp)]
         found: dict[TP, list[Any]] = {}
@@ -130,6 +133,12 @@ class Client:
             if records:
                 found[tp] = records
         return found
+
+    def hold(self) -> None:
+        self.held = True
+
+    def let_go(self) -> None:
+        self.held = False
 
     def _behind(self, tp: TP) -> bool:
         position = self.positions.get(tp)
@@ -165,6 +174,9 @@ class Thread(SliceThread):
 
     def _ensure_consumer(self) -> Any:
         return self.client
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        call()
 
     async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         await turn(f"{fun.__name__} called")

@@ -91,7 +91,7 @@ MUTATIONS = [
     ),
     # -- the gates of the consumer
     Mutation(
-        "input is handed out before the seek", SliceConsumer, "getmany",
+        "input is handed out before the seek", SliceConsumer, "_input_of",
         "elif self._positioned:", "else:",
     ),
     Mutation(

@@ -70,6 +70,7 @@ class Stage:
         self.consumer: Any = SimpleNamespace(
             thread=SimpleNamespace(fetched_under=CURRENT),
             release=lambda: self.did.append("release"),
+            fetch_ahead=lambda: self.did.append("fetch ahead"),
         )
         self.decider = Decider(
             self.bench.engine,
@@ -100,7 +101,7 @@ async def stage() -> Stage:
 async def test_rows_reach_the_store_only_after_the_commit(stage: Stage) -> None:
     await stage.handle("ref-1")
     assert stage.did == [
-        "begin", "pack", "fenced", WRITE, "commit",
+        "begin", "pack", "fenced", WRITE, "fetch ahead", "commit",
         "apply to 0 up to 41", "release",
     ]  # fmt: skip
     assert set(stage.broker.offsets.values()) == {1}

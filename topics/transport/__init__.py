@@ -6,6 +6,7 @@ fencing.py       who may commit the offsets of what was fetched, and stable offs
 producer.py      sends a transaction that a stale worker cannot commit
 inheritance.py   what a dead worker left open is ended by the next owner
 transaction.py   one transaction, as numbered steps
+fetching.py      when to fetch what comes next
 consumer.py      Faust's consumer, made to hand out slices
 recovery.py      Faust's table recovery, made to work on a changelog written in transactions
 """

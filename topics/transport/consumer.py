@@ -4,7 +4,8 @@ What differs from Faust's own, and why (its source at 0.15.3):
 - records are read committed and a fetch waits 5 ms at most by default (Faust: uncommitted, 1,500 ms);
 - the membership is noted in the fetcher's thread the moment records leave it;
 - one slice is in work at a time and the next poll waits for it, so that records gather into one slice meanwhile
-  (Faust instead fills a buffer, takes full partitions out of the active set, and sleeps a second);
+  (Faust instead fills a buffer, takes full partitions out of the active set, and sleeps a second), and they are
+  fetched when it is about to be committed (fetching.py);
 - paused partitions are paused in aiokafka too: a prefetched changelog partition that nobody reads holds up every
   fetch from its broker;
 - input waits until the tables are restored and this consumer has gone to the committed offsets itself (Faust resumes
@@ -16,7 +17,7 @@ What differs from Faust's own, and why (its source at 0.15.3):
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -25,6 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from topics.transport.fencing import Membership, membership, require_stable_offsets
+from topics.transport.fetching import make_holdable
 from topics.transport.inheritance import end_what_the_dead_left_open
 
 BEYOND_ANY_OFFSET: Final = 2**62
@@ -59,16 +61,29 @@ class SliceThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         await super().on_start()
         require_stable_offsets(self._consumer)
+        make_holdable(self._consumer)
 
     async def _fetch_records(self, consumer: AIOKafkaConsumer, *args: Any, **kwargs: Any) -> Any:
-        if not cast(SliceConsumer, self.consumer).takes_input:
+        takes_input = cast(SliceConsumer, self.consumer).takes_input
+        if not takes_input:
             kwargs["max_records"] = None  # all that was fetched, so that the next fetch travels while it is stored
         records = await super()._fetch_records(consumer, *args, **kwargs)
         self.fetched_under = membership(consumer)  # no await since the records left the fetcher
+        if takes_input and records:
+            consumer._fetcher.hold()
         for tp, fetched in records.items():
             if fetched:
                 self._last_handed_out[tp] = fetched[-1].offset
         return records
+
+    def fetch_ahead(self) -> None:
+        """The fetch that was held back since records were handed out may travel. To be called from any thread."""
+        fetcher = self._ensure_consumer()._fetcher
+        if fetcher.held:
+            self._soon(fetcher.let_go)
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        self.thread_loop.call_soon_threadsafe(call)
 
     async def _highwaters(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
         """End offsets, once no transaction of a previous owner is open.
@@ -143,8 +158,13 @@ class SliceConsumer(driver.Consumer):
     def thread(self) -> SliceThread:
         return cast(SliceThread, self._thread)
 
+    def fetch_ahead(self) -> None:
+        """The slice in work is about to be committed: what has gathered since may be fetched."""
+        self.thread.fetch_ahead()
+
     def release(self) -> None:
         """The slice in work is done with, committed or dropped."""
+        self.thread.fetch_ahead()
         self._idle.set()
 
     @property
@@ -196,8 +216,21 @@ class SliceConsumer(driver.Consumer):
         if self._tables_restored and not self._positioned:
             await self._go_to_committed()
         records, active = await self._wait_next_records(timeout)
+        slice_ = self._input_of(records, active)
+        if slice_ and self.thread.fetched_under is not None:
+            tp = next(iter(slice_))
+            message = self._to_message(tp, slice_[tp][-1])
+            message.offset = BEYOND_ANY_OFFSET
+            message.value = cast(Any, Slice(self.thread.fetched_under, slice_))
+            self._idle.clear()
+            yield tp, message
+        else:
+            self.thread.fetch_ahead()
+
+    def _input_of(self, records: Any, active: Any) -> dict[TP, list[ConsumerRecord]]:
+        """What may be handed out of what was fetched; changelog records go to the store."""
         if not records or self.should_stop or not self.flow_active:
-            return
+            return {}
         slice_ = {}
         for tp, fetched in records.items():
             if not fetched or (active is not None and tp not in active):
@@ -206,13 +239,7 @@ class SliceConsumer(driver.Consumer):
                 self._restore(tp, fetched)
             elif self._positioned:
                 slice_[tp] = fetched
-        if slice_ and self.thread.fetched_under is not None:
-            tp = next(iter(slice_))
-            message = self._to_message(tp, slice_[tp][-1])
-            message.offset = BEYOND_ANY_OFFSET
-            message.value = cast(Any, Slice(self.thread.fetched_under, slice_))
-            self._idle.clear()
-            yield tp, message
+        return slice_
 
     def _restore(self, tp: TP, fetched: list[ConsumerRecord]) -> None:
         """Changelog records during recovery, active or standby: to the store in one write."""
@@ -231,7 +258,7 @@ class SliceConsumer(driver.Consumer):
             if mine:
                 getattr(consumer, verb)(*mine)
 
-        self.thread.thread_loop.call_soon_threadsafe(call)
+        self.thread._soon(call)
 
 
 class SliceTransport(driver.Transport):
