@@ -73,7 +73,7 @@ def _together(sources: Sequence[Connection], blocks: int, processes: int, count:
         for number, source in enumerate(sources):
             try:
                 part, counted = _DECODER.decode(source.recv_bytes())
-            except EOFError as error:
+            except (EOFError, OSError) as error:  # between two windows, or in the middle of one
                 raise HistoryError("a process that makes events ended before its work was done") from error
             chunks[number::processes] = part
             counts += counted

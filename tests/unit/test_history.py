@@ -21,7 +21,7 @@ import pytest
 from loadtest.history import HistoryError, Order, write
 from loadtest.history.lines import Chunk
 from loadtest.history.page import page
-from loadtest.history.playing import players, windows
+from loadtest.history.playing import _together, players, windows
 from loadtest.history.writing import merged
 from loadtest.traffic import Traffic
 from loadtest.traffic.cardholders import BLOCK, DAY_MS
@@ -223,6 +223,15 @@ def test_a_killed_process_leaves_nothing_behind(tmp_path: Path) -> None:
         write(Order(2 * BLOCK, 30, date(2026, 1, 1), per_day=2.0), tmp_path / "made", 2, kill)
     assert not list(tmp_path.iterdir())
     assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("sent", [b"", (100).to_bytes(4) + b"the first half"])
+def test_a_process_that_ends_in_the_middle_of_a_window_is_no_fault_of_the_disk(sent: bytes) -> None:
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    os.write(theirs.fileno(), sent)
+    theirs.close()
+    with pytest.raises(HistoryError, match="ended before its work was done"):
+        next(_together([ours], 1, 1, 1))
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
