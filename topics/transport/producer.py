@@ -117,10 +117,7 @@ class FencedProducer:
         # One connection, which its broker serves in order: the second does not wait for the first to be read here.
         await asyncio.gather(self.register(partitions), self._until_settled(wire.add_offsets(self._me, group_id)))
         request = wire.commit_offsets(self._me, group_id, fetched_under, offsets)
-        while True:
-            answer: Answer = await self._coordinator(CoordinationType.GROUP, group_id, request)
-            if await self._settled(CoordinationType.GROUP, answer.wrong):
-                return
+        await self._until_settled(request, CoordinationType.GROUP, group_id)
 
     async def register(self, partitions: Collection[TopicPartition]) -> None:
         """Announce partitions that this transaction writes to."""
@@ -162,8 +159,6 @@ class FencedProducer:
         """Commit or abort what was registered. An exception leaves the outcome unknown."""
         if self._registered or self._has_offsets:
             await self._until_settled(wire.end_transaction(self._me, commit))
-        self._registered.clear()
-        self._has_offsets = False
 
     # -- records
 
@@ -222,11 +217,13 @@ class FencedProducer:
 
     # -- coordinators
 
-    async def _until_settled(self, request: Any) -> None:
-        """Of the transaction's coordinator."""
+    async def _until_settled(
+        self, request: Any, kind: Any = CoordinationType.TRANSACTION, group_id: str | None = None
+    ) -> None:
+        """Ask the transaction's coordinator, or the group's, until nothing is wrong."""
         while True:
-            answer: Answer = await self._coordinator(CoordinationType.TRANSACTION, self._me.transactional_id, request)
-            if await self._settled(CoordinationType.TRANSACTION, answer.wrong):
+            answer: Answer = await self._coordinator(kind, group_id or self._me.transactional_id, request)
+            if await self._settled(kind, answer.wrong):
                 return
 
     async def _settled(self, kind: Any, codes: Mapping[Any, int]) -> bool:

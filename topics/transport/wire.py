@@ -9,7 +9,7 @@ every transaction (most requests, and the answers in which nothing is wrong) is 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
 from struct import Struct
@@ -26,6 +26,7 @@ _INT16: Final = Struct(">h")
 _INT32: Final = Struct(">i")
 _PRODUCER: Final = Struct(">qh")
 _OFFSET: Final = Struct(">iqi")  # partition, offset, leader epoch
+_ADDED: Final = Struct(">ih")  # partition, error code
 _PRODUCED: Final = Struct(">ihqqq")  # partition, error code, base offset, timestamp, log start offset
 _PRODUCE: Final = Struct(">hi")  # acks, timeout
 _BATCH: Final = Struct(">ii")  # partition, size
@@ -101,16 +102,7 @@ class PartitionsAdded(Answer):
     @staticmethod
     @lru_cache(maxsize=64)
     def codes_in(body: bytes) -> Mapping[Any, int]:
-        codes, at = {}, 8
-        for _ in range(_INT32.unpack_from(body, 4)[0]):
-            topic, at = _read_string(body, at)
-            (count,) = _INT32.unpack_from(body, at)
-            at += 4
-            for _ in range(count):
-                (partition,), (code,) = _INT32.unpack_from(body, at), _INT16.unpack_from(body, at + 4)
-                codes[TopicPartition(topic, partition)] = code
-                at += 6
-        return codes
+        return {tp: code for tp, (_partition, code) in _each_partition(body, 4, _ADDED)}
 
 
 class OffsetsCommitted(Answer):
@@ -139,16 +131,8 @@ class Produced(Response):  # type: ignore[misc]
 
     @classmethod
     def decode(cls, data: BytesIO) -> Self:
-        body, results, at = data.read(), {}, 4
-        for _ in range(_INT32.unpack_from(body, 0)[0]):
-            topic, at = _read_string(body, at)
-            (count,) = _INT32.unpack_from(body, at)
-            at += 4
-            for _ in range(count):
-                partition, code, offset, _timestamp, _start = _PRODUCED.unpack_from(body, at)
-                results[TopicPartition(topic, partition)] = code, offset
-                at += _PRODUCED.size
-        return cls(results)
+        found = _each_partition(data.read(), 0, _PRODUCED)
+        return cls({tp: (code, offset) for tp, (_partition, code, offset, _timestamp, _start) in found})
 
 
 class AddPartitions(Ready):
@@ -283,7 +267,17 @@ def _varint(number: int) -> bytes:
     return bytes(found)
 
 
-def _read_string(body: bytes, at: int) -> tuple[str, int]:
-    """The string at `at`, and where it ends."""
-    (length,) = _INT16.unpack_from(body, at)
-    return body[at + 2 : at + 2 + length].decode(), at + 2 + length
+def _each_partition(body: bytes, at: int, layout: Struct) -> Iterator[tuple[TopicPartition, tuple[int, ...]]]:
+    """What the array of topics at `at` says of each partition; `layout` begins with the partition's number."""
+    (topics,) = _INT32.unpack_from(body, at)
+    at += _INT32.size
+    for _ in range(topics):
+        (length,) = _INT16.unpack_from(body, at)
+        start = at + _INT16.size
+        topic, at = body[start : start + length].decode(), start + length
+        (partitions,) = _INT32.unpack_from(body, at)
+        at += _INT32.size
+        for _ in range(partitions):
+            fields = layout.unpack_from(body, at)
+            yield TopicPartition(topic, fields[0]), fields
+            at += layout.size
