@@ -194,24 +194,25 @@ class _Attempt:
     # -- decide
 
     def _decide_batch(self, batch: list[_Item | _Refused]) -> None:
-        items = [each for each in batch if isinstance(each, _Item)]
+        items: dict[int, _Item] = {}
         results: dict[int, Result | Unreadable] = {}
+        for index, each in enumerate(batch):
+            if isinstance(each, _Item):
+                items[index] = each
+            else:
+                results[index] = each.error
         for wave in _waves(items):
             self._decide_wave(items, wave, results)
-        decided = iter([(item, results[index]) for index, item in enumerate(items)])
-        for each in batch:
-            if isinstance(each, _Refused):
-                self._output.refuse(each.record, each.error)
+        for index, each in enumerate(batch):
+            result = results[index]
+            if isinstance(result, Unreadable):
+                self._output.refuse(each.record, result)
             else:
-                self._answer(*next(decided))
+                self._output.answer(each.record, items[index].message.type, result)
 
-    def _answer(self, item: _Item, result: Result | Unreadable) -> None:
-        if isinstance(result, Unreadable):
-            self._output.refuse(item.record, result)
-        else:
-            self._output.answer(item.record, item.message.type, result)
-
-    def _decide_wave(self, items: list[_Item], wave: list[int], results: dict[int, Result | Unreadable]) -> None:
+    def _decide_wave(
+        self, items: Mapping[int, _Item], wave: list[int], results: dict[int, Result | Unreadable]
+    ) -> None:
         """Every account occurs once in a wave, so the order within it does not matter."""
         to_score: list[tuple[int, Screened]] = []
         for index in wave:
@@ -312,11 +313,11 @@ def _screen(account: Account | None, request: AuthorizationRequest) -> Result | 
     return authorization.screen(account, request)
 
 
-def _waves(items: Sequence[_Item]) -> list[list[int]]:
+def _waves(items: Mapping[int, _Item]) -> list[list[int]]:
     """Indices by wave: wave k holds the k-th message of every account that has one."""
     waves: list[list[int]] = []
     seen: dict[tuple[int, str], int] = {}
-    for index, item in enumerate(items):
+    for index, item in items.items():
         account = (item.partition, item.message.account_id)  # type: ignore[union-attr]
         number = seen.get(account, 0)
         seen[account] = number + 1
