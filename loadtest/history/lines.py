@@ -23,6 +23,7 @@ Counts = Counter[tuple[str, ...]]
 """("type", type), ("fraud", kind) of requests, ("label", type, label) and so on: see `tell`."""
 
 _encode: Final = msgspec.json.Encoder().encode
+_PLAIN_LINE: Final = b'{"at":%d,"label":null,"message":%b}\n'
 _PLAIN: Final = (False, None, False, False, None, None)
 
 
@@ -41,7 +42,7 @@ def chunk(said: list[Said], counts: Counts) -> Chunk:
         types.append(message.type)
         times.append(at)
         if item[1:] == _PLAIN:
-            lines.append(b'{"at":%d,"label":null,"message":%b}\n' % (at, _encode(message)))
+            lines.append(_PLAIN_LINE % (at, _encode(message)))
         else:
             lines.append(b'{"at":%d,"label":%b,"message":%b}\n' % (at, _encode(_label(item)), _encode(message)))
             _count(item, counts)
@@ -52,7 +53,7 @@ def chunk(said: list[Said], counts: Counts) -> Chunk:
 
 def opening(message: AccountOpened) -> bytes:
     """The line of an opening."""
-    return b'{"at":%d,"label":null,"message":%b}\n' % (message.transmitted_at, _encode(message))
+    return _PLAIN_LINE % (message.transmitted_at, _encode(message))
 
 
 def _label(item: Labelled) -> dict[str, str | bool]:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date
+from functools import cache
 from html import escape
 from math import log10
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
+from loadtest.history.writing import MANIFEST, Progress
 from loadtest.runs.chart import Axis, Line, line_chart
 from loadtest.runs.document import document, table
+from loadtest.traffic.cardholders import HOUR_MS
+from loadtest.traffic.places import utc_offset
 
-Progress = Callable[[str, int, int], None]
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _PER_DECADE: Final = 5
-_HOUR_MS: Final = 3_600_000
 
 
 class _Person(msgspec.Struct):
@@ -51,7 +52,7 @@ class _Shape:
 
     def __init__(self, folder: Path) -> None:
         self._zones: dict[str, str] = {}
-        self._offsets: dict[tuple[str, int], int] = {}
+        self._offset = cache(utc_offset)
         for person in _read(folder / "cardholders.jsonl", msgspec.json.Decoder(_Person)):
             self._zones[person.account_id] = person.time_zone
         self.hours: Counter[tuple[str, int]] = Counter()
@@ -65,25 +66,18 @@ class _Shape:
         if message.type != "authorization-request" or zone is None or (label is not None and label.repeated):
             return
         who = "thieves" if label is not None and label.fraud else message.initiated_by + "s"
-        hour = message.transmitted_at // _HOUR_MS + self._offset(zone, message.transmitted_at // _HOUR_MS)
+        utc = message.transmitted_at // HOUR_MS
+        hour = utc + self._offset(zone, utc)
         self.hours[who, hour % 24] += 1
         self.days[who, (hour // 24 + 3) % 7] += 1
         self.dates[who, hour // 24] += 1
         if message.amount:
             self.amounts[who, _bin(message.amount)] += 1
 
-    def _offset(self, zone: str, hour: int) -> int:
-        known = self._offsets.get((zone, hour))
-        if known is None:
-            offset = datetime.fromtimestamp(hour * 3600, ZoneInfo(zone)).utcoffset()
-            known = 0 if offset is None else round(offset.total_seconds() / 3600)
-            self._offsets[zone, hour] = known
-        return known
-
 
 def page(folder: Path, on_progress: Progress) -> str:
     """The document. Raises OSError when the history cannot be read."""
-    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
     shape, decoder = _Shape(folder), msgspec.json.Decoder(_Event)
     files = [file["name"] for file in manifest["files"][2:] if file["name"].endswith(".jsonl")]
     for number, name in enumerate(files):

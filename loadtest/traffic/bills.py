@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from loadtest.traffic.cardholders import USUAL_PER_DAY, Cardholder, Plan
+from loadtest.traffic.cardholders import HOUR_MS, USUAL_PER_DAY, Cardholder, Plan
 from loadtest.traffic.merchants import CATEGORIES, World
 from loadtest.traffic.places import COUNTRIES, ZONES, utc_offsets
 from loadtest.traffic.rhythm import day_of_month
@@ -57,7 +57,7 @@ class Bills:
             np.minimum((rng.random(size) * 5).astype(np.int64), 3),
             [np.ones(size, np.int64), np.full(size, 15), np.full(size, _LAST), rng.integers(2, 29, size)],
         )
-        self._hour, self._place = rng.integers(2, 8, size), rng.integers(0, 3_600_000, size)
+        self._hour, self._place = rng.integers(2, 8, size), rng.integers(0, HOUR_MS, size)
         price = np.array([world.all[number].price for number in self._merchant.tolist()])
         self._amount = price * np.array([CATEGORIES[index].median for index in self._category.tolist()])
         self._varies = np.array([CATEGORIES[index].mcc in _VARIES for index in self._category.tolist()], bool)
@@ -71,7 +71,7 @@ class Bills:
         for day in (first // 24, first // 24 + 1):
             hour = day * 24 + self._hour
             chosen = np.flatnonzero(self._falls_on(day) & (hour >= first) & (hour < first + hours))
-            at = (hour - self._offset)[chosen] * 3_600_000 + self._place[chosen]
+            at = (hour - self._offset)[chosen] * HOUR_MS + self._place[chosen]
             factor = np.where(self._varies[chosen], self._rng.lognormal(0.0, 0.2, len(chosen)), 1.0)
             amount = np.maximum(self._amount[chosen] * factor, 50).astype(np.int64)
             columns = (at, self._who[chosen], self._merchant[chosen], self._category[chosen], amount)

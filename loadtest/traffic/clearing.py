@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from loadtest.traffic import shares
 from loadtest.traffic.agenda import Agenda
 from loadtest.traffic.cardholders import DAY_MS, HOUR_MS, Plan
-from loadtest.traffic.labels import Labelled
+from loadtest.traffic.labels import Labelled, Message
 from loadtest.traffic.merchants import CATEGORIES, Merchant
 from loadtest.traffic.payments import Payments
 from loadtest.traffic.requests import Requests
@@ -47,6 +47,10 @@ class _Purchase:
     card_present: bool
     fraud: Labelled | None  # the truth, where it is one
     abroad: _Abroad | None = None
+
+    def labelled(self, message: Message) -> Labelled:
+        """With the truth about the purchase."""
+        return Labelled(message) if self.fraud is None else self.fraud.about(message)
 
 
 @dataclass(slots=True)
@@ -175,7 +179,7 @@ class Clearing:
         draw = self._rng.random()
         if draw < shares.RETURNED_ONLINE or draw > 1 - shares.FRAUD_CHARGED_BACK:
             self._aftermath(at, purchase, draw)
-        return Labelled(message) if purchase.fraud is None else purchase.fraud.about(message)
+        return purchase.labelled(message)
 
     def _post_part(self, at: int, part: _Part) -> Labelled:
         purchase = part.purchase
@@ -185,7 +189,7 @@ class Clearing:
             message.rrn = None
         if part.final and part.reference is None:
             self._aftermath(at, purchase, self._rng.random())
-        return Labelled(message) if purchase.fraud is None else purchase.fraud.about(message)
+        return purchase.labelled(message)
 
     def _write(self, at: int, purchase: _Purchase, amount: int, reference: str) -> Presentment:
         account, merchant, abroad = purchase.account, purchase.merchant, purchase.abroad
@@ -281,4 +285,4 @@ class Clearing:
             "dispute-event", 1, message_id, account.person.account_id, purchase.reference, stage, dispute.amount,
             self._currency, at,
         )  # fmt: skip
-        return Labelled(event) if purchase.fraud is None else purchase.fraud.about(event)
+        return purchase.labelled(event)

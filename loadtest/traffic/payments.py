@@ -17,8 +17,9 @@ from loadtest.traffic import shares
 from loadtest.traffic.agenda import Agenda
 from loadtest.traffic.cardholders import DAY_MS, HABITS, Plan
 from loadtest.traffic.labels import AFTER_RETURN, EARLY, FULL, LATE, LEAST, PARTIAL, Labelled
+from loadtest.traffic.servicing import account_status
 from loadtest.traffic.spender import Spender
-from models.messages import AccountStatusChanged, AccountStatusName, PaymentReceived
+from models.messages import PaymentReceived
 
 DUE_DAYS: Final = 23
 """At least 21 by law in the US (Regulation Z, 12 CFR 1026.5(b)(2)(ii))."""
@@ -103,13 +104,7 @@ class Payments:
             return None
         account.blocked_until = until
         self._agenda.plan(until, self._release, account)
-        return self._status(at, account, "delinquent-blocked")
+        return account_status(self._run, self._agenda, at, account, "delinquent-blocked")
 
     def _release(self, at: int, account: Spender) -> Labelled:
-        return self._status(at, account, "active")
-
-    def _status(self, at: int, account: Spender, status: AccountStatusName) -> Labelled:
-        message_id = f"{self._run}-s{self._agenda.number()}"
-        return Labelled(
-            AccountStatusChanged("account-status-changed", 1, message_id, account.person.account_id, status, at)
-        )
+        return account_status(self._run, self._agenda, at, account, "active")

@@ -86,13 +86,14 @@ def utc_offsets(start_hour: int, hours: int) -> npt.NDArray[np.int64]:
 
 def _offsets(zone: str, start_hour: int, hours: int) -> list[int]:
     """Within a day a clock is changed once at most."""
-    first, last = _offset(zone, start_hour), _offset(zone, start_hour + hours - 1)
+    first, last = utc_offset(zone, start_hour), utc_offset(zone, start_hour + hours - 1)
     if first == last:
         return [first] * hours
-    return [_offset(zone, start_hour + hour) for hour in range(hours)]
+    return [utc_offset(zone, start_hour + hour) for hour in range(hours)]
 
 
-def _offset(zone: str, hour: int) -> int:
+def utc_offset(zone: str, hour: int) -> int:
+    """Local time minus UTC in hours, in that hour since the epoch."""
     offset = datetime.fromtimestamp(hour * 3600, _clock(zone)).utcoffset()
     return 0 if offset is None else round(offset.total_seconds() / 3600)
 

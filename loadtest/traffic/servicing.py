@@ -85,14 +85,10 @@ class Servicing:
             return None
         account.blocked_until = at + int(self._rng.uniform(0.5, 12) * HOUR_MS)
         self._agenda.plan(account.blocked_until, self._unblock, account)
-        return self._status(at, account, "frozen")
+        return account_status(self._run, self._agenda, at, account, "frozen")
 
     def _unblock(self, at: int, account: Spender) -> Labelled:
-        return self._status(at, account, "active")
-
-    def _status(self, at: int, account: Spender, status: AccountStatusName) -> Labelled:
-        account_id = account.person.account_id
-        return Labelled(AccountStatusChanged("account-status-changed", 1, self._id("s"), account_id, status, at))
+        return account_status(self._run, self._agenda, at, account, "active")
 
     def _freeze_card(self, at: int, _: None) -> Labelled | None:
         self._again(at, self._freeze_card, shares.CARD_FROZEN)
@@ -160,3 +156,9 @@ _RULES: Final = (
     ListRule("no-magstripe", "entry-mode", "deny", ["magstripe"]),
     ListRule("not-there", "country", "deny", ["TH", "ZA", "BR"]),
 )
+
+
+def account_status(run: str, agenda: Agenda, at: int, account: Spender, status: AccountStatusName) -> Labelled:
+    """The issuer gives the account another status."""
+    message_id, account_id = f"{run}-s{agenda.number()}", account.person.account_id
+    return Labelled(AccountStatusChanged("account-status-changed", 1, message_id, account_id, status, at))
