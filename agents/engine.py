@@ -11,15 +11,17 @@ A message of an account without a row is refused unless this partition is where 
 producer with another partitioner, or with another number of partitions, would get a wrong answer in silence.
 
 A record that makes the domain raise is a bug, but must not stop everyone's cards: the slice is decided again without
-it and it goes to the dead letters as `processing-error`.
+it and it goes to the dead letters as `processing-error`. A damaged row is nobody's message: those of its account go to
+the dead letters as `unreadable-row`. A sweep that comes by such a row, or cannot do its work there, names the row and
+goes on with the next.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from math import inf
 from typing import Final, NamedTuple, Protocol
@@ -28,15 +30,15 @@ from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents.output import Output
-from agents.scoring import Model, Scorer
+from agents.scoring import Model, Scorer, Sight
 from models import authorization, lifecycle, servicing
 from models.account import Account
 from models.authorization import Opinion, Policy, ScoreMissing, Screened, TooLate
 from models.messages import AuthorizationRequest, Inbound
 from models.result import Result
-from tables.rows import Encode, NewerRow, encode
+from tables.rows import Encode, NewerRow, UnreadableRow, encode
 from tables.store import StoreDamaged
-from tables.unit_of_work import ReadRow, UnitOfWork
+from tables.unit_of_work import ReadRow, UnitOfWork, UnwritableRow
 from topics import codec
 from topics.codec import Unreadable
 from topics.declarations import ACCOUNT_EVENTS, AUTHORIZATIONS, CLEARINGS, CLOCK, PAYMENTS
@@ -50,6 +52,9 @@ TOPIC_ORDER: Final = (ACCOUNT_EVENTS.name, PAYMENTS.name, CLEARINGS.name, AUTHOR
 WRONG_PARTITION: Final = "wrong-partition"
 """Reason of the dead letter of a message that came to another partition than its account's."""
 
+UNREADABLE_ROW: Final = "unreadable-row"
+"""Reason of the dead letter of a message whose account's row is damaged."""
+
 BATCH: Final = 64
 """Messages worked on at a time. In one run on 2 cores, us a request: 74 at 4,000, 75 at 250, 59 at 125, 56 at 50."""
 
@@ -58,9 +63,17 @@ Where = tuple[str, int, int]
 
 
 class Sweeper(Protocol):
-    """Hands out, tick by tick, the accounts where something has ended."""
+    """Hands out, tick by tick, the keys of the rows where something has ended."""
 
-    def next_rows(self, partition: int, now: int) -> list[str]: ...
+    def next_rows(self, partition: int, now: int) -> list[bytes]: ...
+
+
+class Unswept(NamedTuple):
+    """A row in which a sweep could not do its work."""
+
+    partition: int
+    key: bytes
+    error: Exception
 
 
 @dataclass(slots=True)
@@ -73,6 +86,7 @@ class Decided:
     dead_letters: Counter[str]  # by reason
     model_seconds: float
     stood_in: int = 0  # requests without a score, because the model failed
+    unswept: list[Unswept] = field(default_factory=list)
 
 
 class _Item(NamedTuple):
@@ -121,6 +135,7 @@ class Engine:
         self.policy = policy
         self.max_future_ms = max_future_ms
         self.sweeper = sweeper
+        self._named: set[tuple[int, bytes]] = set()  # rows of which the log has heard
 
     def decide(self, records: Mapping[TP, list[ConsumerRecord]], now: int) -> Decided:
         """Decide all records of a slice, as often as poisoned ones have to be left out.
@@ -130,10 +145,24 @@ class Engine:
         poisoned: dict[Where, Exception] = {}
         while True:
             try:
-                return _Attempt(self, records, now, poisoned).run()
+                decided = _Attempt(self, records, now, poisoned).run()
             except Poisoned as found:
                 log.exception("a record made the domain raise; it goes to the dead letters: %s", found)
                 poisoned[found.where] = found.error
+            else:
+                self._name(decided.unswept)
+                return decided
+
+    def _name(self, unswept: Iterable[Unswept]) -> None:
+        """Each row once: a sweep comes by again and again."""
+        for partition, key, error in unswept:
+            if (partition, key) not in self._named:
+                self._named.add((partition, key))
+                name = key.decode(errors="backslashreplace")
+                log.error(
+                    "the row of account %s in partition %d cannot be swept (docs/runbook.md, RowsDamaged): %s",
+                    name, partition, error, exc_info=None if isinstance(error, ValueError) else error,
+                )  # fmt: skip
 
 
 class _Attempt:
@@ -150,6 +179,7 @@ class _Attempt:
         self._unit = UnitOfWork(engine.read_row, engine.encode_row)
         self._output = Output()
         self._stood_in = 0
+        self._unswept: list[Unswept] = []
 
     def run(self) -> Decided:
         scorer = self._engine.scorer
@@ -157,7 +187,7 @@ class _Attempt:
         items = self._decode()
         while batch := list(islice(items, BATCH)):
             self._decide_batch(batch)
-            self._unit.put_away()
+            self._put_away(batch)
         self._sweep()
         return Decided(
             self._unit.changed_rows(),
@@ -166,6 +196,7 @@ class _Attempt:
             self._output.dead_letters,
             scorer.seconds - model_seconds,
             self._stood_in,
+            self._unswept,
         )
 
     # -- decode
@@ -208,19 +239,35 @@ class _Attempt:
             if isinstance(result, Unreadable):
                 self._output.refuse(each.record, result)
             else:
-                self._output.answer(each.record, items[index].message.type, result)
+                self._answer(items[index], result)
+
+    def _answer(self, item: _Item, result: Result) -> None:
+        try:
+            self._output.answer(item.record, item.message.type, result)
+        except Exception as error:
+            raise Poisoned(item.record, error) from error
+
+    def _put_away(self, batch: Iterable[_Item | _Refused]) -> None:
+        try:
+            self._unit.put_away()
+        except UnwritableRow as error:
+            mine = [each for each in batch if isinstance(each, _Item) and _account(each) == error.where]
+            raise Poisoned(mine[-1].record, error) from error
 
     def _decide_wave(
         self, items: Mapping[int, _Item], wave: list[int], results: dict[int, Result | Unreadable]
     ) -> None:
         """Every account occurs once in a wave, so the order within it does not matter."""
-        to_score: list[tuple[int, Screened]] = []
+        to_score: list[tuple[int, Screened, Sight]] = []
         for index in wave:
             item = items[index]
             try:
                 result = self._decide_unscored(item)
             except (StoreDamaged, NewerRow):
                 raise
+            except UnreadableRow as error:
+                results[index] = Unreadable(UNREADABLE_ROW, str(error))
+                continue
             except Unreadable as error:
                 results[index] = error
                 continue
@@ -231,11 +278,17 @@ class _Attempt:
             elif (waited := self._now - item.record.timestamp) > self._patience_ms:
                 results[index] = self._decide_screened(item, result, TooLate(waited))
             else:
-                to_score.append((index, result))
-        opinions = self._engine.scorer.opinions([screened for _index, screened in to_score])
+                to_score.append((index, result, self._sight(item, result)))
+        opinions = self._engine.scorer.opinions([sight for _index, _screened, sight in to_score])
         self._stood_in += sum(isinstance(opinion, ScoreMissing) for opinion in opinions)
-        for (index, screened), opinion in zip(to_score, opinions, strict=True):
+        for (index, screened, _sight), opinion in zip(to_score, opinions, strict=True):
             results[index] = self._decide_screened(items[index], screened, opinion)
+
+    def _sight(self, item: _Item, screened: Screened) -> Sight:
+        try:
+            return self._engine.scorer.sight(screened)
+        except Exception as error:
+            raise Poisoned(item.record, error) from error
 
     def _decide_screened(self, item: _Item, screened: Screened, opinion: Opinion) -> Result:
         try:
@@ -278,10 +331,8 @@ class _Attempt:
                 continue
             now = self._latest_tick(tp, records)
             if now is not None:
-                for account_id in self._engine.sweeper.next_rows(tp.partition, now):
-                    account = self._unit.get(tp.partition, account_id)
-                    if account is not None:
-                        self._sweep_account(tp.partition, account, now)
+                for key in self._engine.sweeper.next_rows(tp.partition, now):
+                    self._sweep_row(tp.partition, key, now)
 
     def _latest_tick(self, tp: TP, records: Sequence[ConsumerRecord]) -> int | None:
         ticks = []
@@ -293,18 +344,40 @@ class _Attempt:
                     self._output.refuse(record, error)
         return max(ticks, default=None)
 
-    def _sweep_account(self, partition: int, account: Account, now: int) -> None:
+    def _sweep_row(self, partition: int, key: bytes, now: int) -> None:
+        """All of it or nothing: what a sweep cannot do in one row waits there, and the others are swept."""
+        account = None
+        try:
+            account = self._unit.get(partition, key.decode())
+            if account is not None:
+                self._output.absorb(self._sweep_account(partition, account, now))
+        except (StoreDamaged, NewerRow):
+            raise
+        except Exception as error:
+            self._unswept.append(Unswept(partition, key, error))
+            if account is not None:
+                self._unit.drop(partition, account.account_id)
+
+    def _sweep_account(self, partition: int, account: Account, now: int) -> Output:
+        """What to send of it; the row is put away by then."""
+        output = Output()
         entries = servicing.sweep(account, now)
         waiting = account.unscored
         scores = self._engine.scorer.late(waiting) if waiting else None
         if entries:
-            self._output.swept(partition, account.account_id, entries)
+            output.swept(partition, account.account_id, entries)
         if scores is not None:
             for request, score in zip(waiting, scores, strict=True):
-                self._output.scored_late(partition, account.account_id, request, score, now)
+                output.scored_late(partition, account.account_id, request, score, now)
             account.unscored = []
         if entries or scores is not None:
             self._unit.put(partition, account)
+            self._unit.put_away()
+        return output
+
+
+def _account(item: _Item) -> tuple[int, str]:
+    return item.partition, item.message.account_id  # type: ignore[union-attr]
 
 
 def _screen(account: Account | None, request: AuthorizationRequest) -> Result | Screened:
@@ -318,7 +391,7 @@ def _waves(items: Mapping[int, _Item]) -> list[list[int]]:
     waves: list[list[int]] = []
     seen: dict[tuple[int, str], int] = {}
     for index, item in items.items():
-        account = (item.partition, item.message.account_id)  # type: ignore[union-attr]
+        account = _account(item)
         number = seen.get(account, 0)
         seen[account] = number + 1
         if number == len(waves):

@@ -77,6 +77,9 @@ class WorkerMetrics:
             registry=registry,
         )
         self.dead_letters = Counter("otb_dead_letters", "records that could not be used", ["reason"], registry=registry)
+        self.unswept = Counter(
+            "otb_unswept_rows", "rows that a sweep came by and could not read or work on", registry=registry
+        )
         self.fenced = Counter("otb_fenced_slices", "slices refused because the partitions had moved", registry=registry)
         self.ready = Gauge("otb_ready", "1 when tables are restored and input flows", registry=registry)
         self.stalled = Gauge(
@@ -96,6 +99,7 @@ class WorkerMetrics:
             self.outcomes.labels(kind, outcome).inc(count)
         for reason, count in decided.dead_letters.items():
             self.dead_letters.labels(reason).inc(count)
+        self.unswept.inc(len(decided.unswept))
         self.slice_size.observe(sum(len(fetched) for fetched in records.values()))
         self.deciding.observe(deciding_s)
         self.transaction.observe(transaction_s)

@@ -53,6 +53,13 @@ class Output:
             self._bury(record, Unreadable(result.parked, "parked"))
         self.outcomes[message_type, _outcome(reply)] += 1
 
+    def absorb(self, other: Output) -> None:
+        """What another has collected, behind what is here."""
+        for where, records in other.records.items():
+            self.records[where] += records
+        self.outcomes += other.outcomes
+        self.dead_letters += other.dead_letters
+
     def entries(self, partition: int, key: bytes | None, entries: Iterable[JournalEntry]) -> None:
         self.records[JOURNAL_ENTRIES.name, partition] += [(key, codec.encode(entry)) for entry in entries]
 

@@ -18,6 +18,10 @@ from models.scoring.features import features
 log = logging.getLogger(__name__)
 
 
+Sight = Sequence[float]
+"""What the model sees of a request: its features, or nothing when there is no model"""
+
+
 class Model(Protocol):
     """What is needed of a fraud model: scores for a matrix of features, one row a request."""
 
@@ -43,16 +47,17 @@ class Scorer:
         self._failing = False
         self.seconds = 0.0  # spent in the model since the start
 
-    def opinions(self, requests: Sequence[Screened]) -> Sequence[Opinion]:
+    def sight(self, screened: Screened) -> Sight:
+        """What there is to see of one request; raises what a damaged profile leads to."""
+        account, request, _fingerprint, now = screened
+        return () if self._model is None else features(account.profile, request, account.home_country, now)
+
+    def opinions(self, sights: Sequence[Sight]) -> Sequence[Opinion]:
         """One for each request, from ONE model run."""
-        if self._model is None or not requests:
-            return [None] * len(requests)
-        rows = [
-            features(account.profile, request, account.home_country, now)
-            for account, request, _fingerprint, now in requests
-        ]
-        scores = self._run(rows)
-        return [ScoreMissing(list(row)) for row in rows] if scores is None else scores
+        if self._model is None or not sights:
+            return [None] * len(sights)
+        scores = self._run(sights)
+        return [ScoreMissing(list(sight)) for sight in sights] if scores is None else scores
 
     def late(self, requests: Sequence[Unscored]) -> list[FraudScore] | None:
         """Scores of requests that were decided without one; None while the model still fails."""

@@ -13,12 +13,12 @@ import asyncpg
 from agents.settings import Settings
 from deploy import reading
 from loadtest import clients
-from models.account import Account
 from sinks.ledger import reports
 from sinks.ledger.database import Connection, Database
 from sinks.ledger.errors import LedgerError, LedgerRefused
 from sinks.ledger.reconciliation import Difference, TableRow
 from tables import rows
+from tables.rows import NewerRow, UnreadableRow
 from topics.cluster import Cluster
 from topics.declarations import JOURNAL_ENTRIES
 
@@ -139,15 +139,21 @@ def wait_for_sink(cluster: Cluster, dsn: str, patience: float) -> None:
         time.sleep(_PAUSE_SECONDS)
 
 
-def _table(cluster: Cluster, settings: Settings) -> tuple[dict[str, TableRow], RowBytes]:
-    table: dict[str, TableRow] = {}
+def _table(cluster: Cluster, settings: Settings) -> tuple[dict[str, TableRow | None], RowBytes]:
+    table: dict[str, TableRow | None] = {}
     sizes = []
-    for row in reading.account_rows(cluster, settings):
-        account = rows.decode(row)
-        table[account.account_id] = _table_row(account)
+    for account_id, row in reading.account_rows(cluster, settings):
+        table[account_id] = _table_row(account_id, row)
         sizes.append(len(row))
     return table, RowBytes.of(sizes)
 
 
-def _table_row(account: Account) -> TableRow:
+def _table_row(account_id: str, row: bytes) -> TableRow | None:
+    """None for a row that is damaged; raises NewerRow."""
+    try:
+        account = rows.account(account_id, row)
+    except NewerRow:
+        raise
+    except UnreadableRow:
+        return None
     return TableRow(account.posted_balance, account.open_holds(), account.sequence)

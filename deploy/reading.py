@@ -55,7 +55,7 @@ def has_committed(cluster: Cluster, topic: str, offsets: dict[int, int]) -> bool
 
 
 def account_row(cluster: Cluster, settings: Settings, account_id: str) -> Account | None:
-    """The account as the engine last committed it, None when there is no such account."""
+    """The account as the engine last committed it, None when there is no such account; raises UnreadableRow."""
     topic = changelog(settings.app_id).name
     key = account_id.encode()
     partition = partition_for(key, _partitions(cluster, topic))
@@ -63,15 +63,16 @@ def account_row(cluster: Cluster, settings: Settings, account_id: str) -> Accoun
     for message in committed(cluster, topic, {partition: clients.from_beginning(1)[0]}):
         if message.key() == key:
             latest = message.value()
-    return rows.decode(latest) if latest else None
+    return None if latest is None else rows.account(account_id, latest)
 
 
-def account_rows(cluster: Cluster, settings: Settings) -> Iterator[bytes]:
-    """Every account's row as last committed: a linear read of the changelog, the latest row of each key."""
+def account_rows(cluster: Cluster, settings: Settings) -> Iterator[tuple[str, bytes]]:
+    """Every account's id and row as last committed: a linear read of the changelog, the latest row of each key. What
+    is no UTF-8 in a key is escaped."""
     latest: dict[bytes, bytes | None] = {}
     for message in committed(cluster, changelog(settings.app_id).name):
         latest[message.key() or b""] = message.value()
-    return (row for row in latest.values() if row)
+    return ((key.decode(errors="backslashreplace"), row) for key, row in latest.items() if row is not None)
 
 
 def _partitions(cluster: Cluster, topic: str) -> int:

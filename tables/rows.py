@@ -106,7 +106,15 @@ def decode(row: bytes) -> Account:
         raise UnreadableRow(str(error)) from error
 
 
+def account(account_id: str, row: bytes) -> Account:
+    """The account in the row that is kept under `account_id`; raises as `decode` does, also when it is another's."""
+    found = decode(row)
+    if found.account_id != account_id:
+        raise UnreadableRow(f"it is the row of account {found.account_id}")
+    return found
+
+
 def due_at(row: bytes) -> int:
     """From when on a sweep has something to do in this row, without decoding it; 0 for a row that does not say."""
-    version = VERSIONS.get(row[0])
+    version = VERSIONS.get(row[0]) if row else None
     return 0 if version is None else version.due_at(row)

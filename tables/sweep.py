@@ -24,8 +24,8 @@ class RoundRobin:
         self._rows_per_tick = rows_per_tick
         self._after: dict[int, bytes] = {}
 
-    def next_rows(self, partition: int, now: int) -> list[str]:
-        """Of the next rows of `partition` in key order, the account ids with something to do at `now`."""
+    def next_rows(self, partition: int, now: int) -> list[bytes]:
+        """Of the next rows of `partition` in key order, the keys of those with something to do at `now`."""
         rows = self._scan(partition, self._after.get(partition, b""), self._rows_per_tick)
         self._after[partition] = rows[-1][0] if len(rows) == self._rows_per_tick else b""
-        return [key.decode() for key, row in rows if due_at(row) <= now]
+        return [key for key, row in rows if due_at(row) <= now]

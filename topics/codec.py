@@ -75,8 +75,8 @@ class Unreadable(ValueError):
     """A record that is no message: `reason` is a name from the list below, `field` the culprit when there is one.
 
     reasons: empty, too-large, not-json, repeated-key, number-too-long, unknown-type, wrong-topic, invalid-field,
-    key-mismatch, card-number, from-the-future, wrong-partition, processing-error, and the outcomes of models.outcomes
-    that park a message
+    key-mismatch, card-number, from-the-future, wrong-partition, processing-error, unreadable-row, and the outcomes of
+    models.outcomes that park a message
     """
 
     def __init__(self, reason: str, detail: str, field: str | None = None) -> None:

@@ -38,12 +38,14 @@ class DifferenceKind(StrEnum):
     LAST_SEQUENCE = "last-sequence"
     GAP = "gap"  # fewer entries than the last sequence number
     MIXED_CURRENCIES = "mixed-currencies"
+    UNREADABLE_ROW = "unreadable-row"  # the table's row is damaged
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One disagreement. For `gap`, `table` is the number of entries expected and `ledger` the number found; for
-    `only-in-...` they are the last sequence numbers; for `mixed-currencies` the numbers of currencies."""
+    `only-in-...` they are the last sequence numbers; for `mixed-currencies` the numbers of currencies;
+    for `unreadable-row` `table` is 0 and `ledger` the last sequence number."""
 
     account_id: str
     kind: DifferenceKind
@@ -52,16 +54,19 @@ class Difference:
 
 
 def reconcile(
-    rows: Mapping[str, TableRow | tuple[int, int, int]], balances: Mapping[str, AccountBalance]
+    rows: Mapping[str, TableRow | tuple[int, int, int] | None], balances: Mapping[str, AccountBalance]
 ) -> list[Difference]:
-    """Every difference between table rows (posted balance, open holds, last sequence) and the ledger's balances, both
-    by account id; ordered by account. An empty list: they agree."""
+    """Every difference between table rows (posted balance, open holds, last sequence; None for one that cannot be
+    read) and the ledger's balances, both by account id; ordered by account. An empty list: they agree."""
     differences: list[Difference] = []
     for account_id in sorted(rows.keys() | balances.keys()):
         row, balance = rows.get(account_id), balances.get(account_id)
         if balance is not None:
             differences += _faults_of_the_ledger(balance)
-        if row is None and balance is not None:
+        if account_id in rows and row is None:
+            kind, last = DifferenceKind.UNREADABLE_ROW, balance.last_sequence if balance else 0
+            differences.append(Difference(account_id, kind, 0, last))
+        elif row is None and balance is not None:
             differences.append(Difference(account_id, DifferenceKind.ONLY_IN_LEDGER, 0, balance.last_sequence))
         elif row is not None:
             differences += _compare(account_id, TableRow(*row), balance)

@@ -33,7 +33,8 @@ def test_a_ledger_equal_to_the_table_has_no_differences(table: dict[str, TableRo
 def test_one_fault_is_one_named_difference(table: dict[str, TableRow], data: st.DataObject, error: int) -> None:
     account_id = data.draw(st.sampled_from(sorted(table)))
     kind = data.draw(st.sampled_from(DifferenceKind))
-    broken_table, broken_ledger = dict(table), ledger_of(table)
+    broken_table: dict[str, TableRow | None] = {**table}
+    broken_ledger = ledger_of(table)
     row, balance = table[account_id], broken_ledger[account_id]
     last = row.last_sequence
     match kind:
@@ -58,6 +59,9 @@ def test_one_fault_is_one_named_difference(table: dict[str, TableRow], data: st.
         case DifferenceKind.MIXED_CURRENCIES:
             broken_ledger[account_id] = replace(balance, currencies=("EUR", "USD"))
             expected = (1, 2)
+        case DifferenceKind.UNREADABLE_ROW:
+            broken_table[account_id] = None
+            expected = (0, last)
     assert reconcile(broken_table, broken_ledger) == [Difference(account_id, kind, *expected)]
 
 
@@ -78,3 +82,12 @@ def test_an_account_without_entries_need_not_be_in_the_ledger() -> None:
 
 def test_differences_come_in_the_order_of_accounts() -> None:
     assert [d.account_id for d in reconcile({"b": (1, 0, 1), "a": (1, 0, 1), "c": (1, 0, 1)}, {})] == ["a", "b", "c"]
+
+
+def test_a_row_that_cannot_be_read_is_named_and_the_others_are_compared() -> None:
+    balances = ledger_of({"a": TableRow(5, 0, 1), "b": TableRow(0, 0, 2)})
+    assert reconcile({"a": None, "b": (1, 0, 2), "c": None}, balances) == [
+        Difference("a", DifferenceKind.UNREADABLE_ROW, 0, 1),
+        Difference("b", DifferenceKind.POSTED_BALANCE, 1, 0),
+        Difference("c", DifferenceKind.UNREADABLE_ROW, 0, 0),
+    ]
