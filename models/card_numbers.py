@@ -20,7 +20,13 @@ _CANDIDATE: Final = re.compile(
     rb"|(?<![0-9A-Za-z-])[2-68][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?![0-9A-Za-z-])"
     rb"|(?<![0-9A-Za-z-])3[47][0-9]{2}([ -])[0-9]{6}\2[0-9]{5}(?![0-9A-Za-z-])"
 )
+_APART: Final = re.compile(
+    rb"(?<![0-9A-Za-z])[2-68][0-9]{15,18}(?![0-9A-Za-z])"
+    rb"|(?<![0-9A-Za-z-])[2-68][0-9]{3}-[0-9]{4}-[0-9]{4}-[0-9]{4}(?![0-9A-Za-z-])"
+)
 _MANY_DIGITS: Final = re.compile(r"[0-9 -]{13}")
+_DIGITS: Final = bytes(48 if chr(byte) in "0123456789 -" else 46 for byte in range(256))
+_THIRTEEN: Final = b"0" * 13
 _ESCAPED_DIGIT: Final = re.compile(rb"\\u003([0-9])")
 _RANGES: Final = (  # first and last prefix, lengths
     ("4", "4", (13, 16, 19)),  # Visa
@@ -53,6 +59,19 @@ def stands_in(identifier: str) -> bool:
     if _MANY_DIGITS.search(identifier) is None and "\\u003" not in identifier:  # nearly always
         return False
     return bool(found(identifier.encode()))
+
+
+def stands_apart_in(reference: str) -> bool:
+    """Whether a reference, or a part of it between its separators, is one of 16 digits or more. What networks assign
+    is shorter (15 digits at most) or longer (23), so that none of theirs is ever taken for a card number."""
+    text = reference.encode()
+    return any(_is_card_number(_digits(match.group())) for match in _APART.finditer(text))
+
+
+def may_be_in(text: bytes) -> bool:
+    """Whether 13 digits, blanks and hyphens stand in a row somewhere; without, there is no card number, unless it is
+    escaped. Takes a tenth of the time of a look for one."""
+    return _THIRTEEN in text.translate(_DIGITS)
 
 
 def masked(text: bytes) -> bytes:

@@ -26,7 +26,7 @@ from models.messages import (
     Outbound,
     ReversalAcknowledgement,
 )
-from topics import quick
+from topics import card_fields, quick
 from topics.declarations import (
     ACCOUNT_EVENTS,
     ACCOUNT_UPDATES,
@@ -98,9 +98,6 @@ def decode(topic: str, key: bytes | None, value: bytes | None) -> Inbound:
     account_id = getattr(message, "account_id", None)
     if account_id is not None and key != account_id.encode():
         raise Unreadable("key-mismatch", "the record's key is not its account_id", "account_id")
-    for name in ("account_id", "card_token"):
-        if card_numbers.stands_in(getattr(message, name, None) or ""):
-            raise Unreadable("card-number", "has what looks like a card number in it: a token belongs here", name)
     return message
 
 
@@ -119,8 +116,8 @@ def refused_request(value: bytes | None) -> dict[str, str] | None:
         return None
     identity = {name: body.get(name) for name in ("network_reference", "account_id")}
     usable = {name: part for name, part in identity.items() if isinstance(part, str) and 0 < len(part) <= 64}
-    if len(usable) < len(identity) or card_numbers.stands_in(usable["account_id"]):  # no answer repeats a card number
-        return None
+    if len(usable) < len(identity) or any(map(card_numbers.stands_in, usable.values())):
+        return None  # no answer repeats a card number
     return usable
 
 
@@ -133,10 +130,15 @@ def read_carefully(value: bytes) -> Inbound:
     """The message in a record's value, whatever its key and topic; raises Unreadable."""
     if len(value) > CAREFUL_BYTES:
         _examine(value)
-        return _validate(value)
-    message = _validate(value)
-    if value.count(b":") != _different_keys(value):
-        _examine(value)
+        message = _validate(value)
+    else:
+        message = _validate(value)
+        if value.count(b":") != _different_keys(value):
+            _examine(value)
+    exposed = card_fields.refused(message)
+    if exposed is not None:
+        raise Unreadable("card-number", "has what looks like a card number in it", exposed)
+    card_fields.mask(message)
     return message
 
 

@@ -6,7 +6,8 @@ Everything else, wrong messages above all, is left to the careful way in `topics
 
 The types are derived from the contracts in `models/messages.py`: constraints on numbers and lengths become msgspec's.
 Patterns do not, because msgspec matches them one by one, which costs more than all the rest. All strings of a message
-are matched at once instead: joined by a separator that no pattern admits.
+are matched at once instead: joined by a separator that no pattern admits. So joined they are also asked whether any can
+hold a card number; hardly one can.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 import msgspec
 from pydantic.fields import FieldInfo
 
+from models import card_numbers
 from models.messages import Inbound
+from topics import card_fields
 
 _SEPARATOR: Final = "\x1f"
 _NOTHING: Final = "\x1e"  # stands for null and for what is not given; neither of the two can be in an unescaped string
@@ -144,9 +147,18 @@ def read(value: bytes) -> Inbound | None:
     if missing:
         fields = fields[: -len(optional)] + tuple(map(_default_for, optional, reader.defaults))
     texts = [_NOTHING if text is None else text for text in reader.texts(fields)]
-    if reader.pattern.fullmatch(_SEPARATOR.join(texts)) is None:
+    text = _SEPARATOR.join(texts)
+    if reader.pattern.fullmatch(text) is None:
         return None
-    return reader.message(reader.tag, *fields)
+    message = reader.message(reader.tag, *fields)
+    return _without_card_numbers(message) if card_numbers.may_be_in(text.encode()) else message
+
+
+def _without_card_numbers(message: Inbound) -> Inbound | None:
+    if card_fields.refused(message) is not None:
+        return None
+    card_fields.mask(message)
+    return message
 
 
 def _default_for(given: Any, default: Any) -> Any:

@@ -86,13 +86,23 @@ def play(stage: Stage) -> None:
     assert exchange(stage, pack({key: value for key, value in incomplete.items() if key != 14}))[39] == "30"
 
     letters = sum(map(len, read(stage.kafka, "dead-letters")))
-    send(producer(stage.kafka), [mistaken("card_token"), mistaken("account_id")])
-    wait_for(stage.kafka, "dead-letters", letters + 2)
+    wrong = ("card_token", "account_id", "network_reference", "merchant_id")
+    send(producer(stage.kafka), [*map(mistaken, wrong), talkative("merchant_name"), talkative("merchant_city")])
+    wait_for(stage.kafka, "dead-letters", letters + len(wrong))
+    updates = sum(map(len, read(stage.kafka, "account-updates")))
+    told = replace(say.presentment("talks", 100, "clr", transmitted_at=just_now()), merchant_name=f"Shop {CARD}")
+    send(producer(stage.kafka), [told])
+    wait_for(stage.kafka, "account-updates", updates + 1)
 
 
 def mistaken(field: str) -> Inbound:
     """A request from a network that does not tokenise."""
     return replace(say.request("clear-1", 100, transmitted_at=just_now()), **{field: CARD})
+
+
+def talkative(field: str) -> Inbound:
+    """A merchant that writes the number into its own name: no reason to refuse the card."""
+    return replace(say.request(f"talks-{field}", 100, transmitted_at=just_now()), **{field: f"Paid {CARD}"})
 
 
 def iso(pan: str, reference: str) -> bytes:
@@ -117,7 +127,9 @@ def exchange(stage: Stage, raw: bytes) -> Elements:
 async def test_no_card_number_is_kept_anywhere(stage: Stage) -> None:
     play(stage)
     given = exposure.in_topics(stage.cluster)
-    assert given == {"authorizations": {CARD.encode()}}, "but for the topic that its sender has written it to"
+    assert given == {topic: {CARD.encode()} for topic in ("authorizations", "clearings")}, (
+        "but for the topics that its senders have written it to"
+    )
     deadline = time.monotonic() + PATIENCE_S
     while (await exposure.in_ledger(stage.dsn))[0] < 100:
         assert time.monotonic() < deadline, "nothing is posted"

@@ -4,6 +4,8 @@ for tests."""
 from __future__ import annotations
 
 import base64
+import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import card_numbers
+from models.messages import ListRule, VelocityRule
 from sinks.ledger.dead_letters import Rejection, letter
 from sinks.ledger.errors import Reason, Unpostable
 from tests.support import messages as say
 from tests.support.engine import Bench, Record
 from topics import codec
+from topics.codec import Unreadable
 
 VISA, AMEX, DINERS = "4111111111111111", "378282246310005", "30569309025904"
 CARDS = (VISA, "5555555555554444", "2223003122003222", AMEX, DINERS, "6011111111111117", "3530111333300000",
@@ -133,6 +137,118 @@ def test_a_dead_letter_without_card_numbers_is_whole() -> None:
     [kept] = bench.on("dead-letters")
     assert not kept["masked"]
     assert orjson.loads(base64.b64decode(kept["value_base64"]))["amount"] == -1
+
+
+def body_with(**changes: Any) -> bytes:
+    return orjson.dumps(orjson.loads(codec.encode(say.request())) | changes)
+
+
+def escaped(value: bytes) -> bytes:
+    """The same JSON, but its digits within strings are escaped, so that it is read carefully."""
+    return re.sub(rb'"[^"]*"', lambda text: re.sub(rb"[0-9]", lambda d: rb"\u003" + d.group(), text.group()), value)
+
+
+THEIRS = ("network_reference", "merchant_id")
+
+
+@pytest.mark.parametrize("way", [bytes, escaped])
+@pytest.mark.parametrize("number", [VISA, "5555555555554444", "net-4000000000000000006", "4111-1111-1111-1111"])
+@pytest.mark.parametrize("field", THEIRS)
+def test_a_card_number_in_a_reference_is_refused_by_the_field_s_name(
+    field: str, number: str, way: Callable[[bytes], bytes]
+) -> None:
+    for text in (number, f"ref.{number}", f"{number}.7", f"a:{number}:b"):
+        with pytest.raises(Unreadable) as refused:
+            codec.decode("authorizations", b"acct-1", way(body_with(**{field: text})))
+        assert (refused.value.reason, refused.value.field) == ("card-number", field)
+        assert number not in str(refused.value)
+
+
+OTHER_PEOPLES = (
+    AMEX,  # 15 digits: what Visa, American Express and Discover give a transaction, and an acceptor's id
+    "74123456261234567890123",  # an acquirer reference number: 23 digits
+    "24111111111111111234567",  # one with a card number in the middle
+    "1786697956444999",  # a time in microseconds
+    f"c0ffee{VISA}",  # within a hexadecimal digest
+    f"{VISA}c0ffee",
+    "4111111111111112",
+)
+
+
+@pytest.mark.parametrize("way", [bytes, escaped])
+@pytest.mark.parametrize("number", OTHER_PEOPLES)
+@pytest.mark.parametrize("field", THEIRS)
+def test_what_networks_and_acquirers_assign_is_no_card_number(
+    field: str, number: str, way: Callable[[bytes], bytes]
+) -> None:
+    message = codec.decode("authorizations", b"acct-1", way(body_with(**{field: number})))
+    assert getattr(message, field) == number
+
+
+@given(st.text("0123456789", max_size=15) | st.from_regex(r"[0-9]{20,40}", fullmatch=True))
+def test_no_reference_of_at_most_15_or_at_least_20_digits_is_refused(reference: str) -> None:
+    assert not card_numbers.stands_apart_in(reference)
+
+
+@pytest.mark.parametrize("way", [bytes, escaped])
+@pytest.mark.parametrize("field", ["merchant_name", "merchant_city"])
+@pytest.mark.parametrize("number", [*CARDS, "4111 1111 1111 1111"])
+def test_a_card_number_in_a_text_is_masked_and_the_card_works(
+    number: str, field: str, way: Callable[[bytes], bytes]
+) -> None:
+    message = codec.decode("authorizations", b"acct-1", way(body_with(**{field: f"Café {number}, 2"})))
+    text = getattr(message, field)
+    assert card_numbers.found(text.encode()) == []
+    assert re.fullmatch(rf"Café {number[:6]}[* ]+{number[-4:]}, 2", text)
+
+
+def test_a_repeat_of_a_masked_request_is_a_repeat() -> None:
+    bench = Bench()
+    bench.run(say.opened())
+    first, again = (asked(bench, merchant_name=f"Order {VISA}", transmitted_at=say.T0) for _ in range(2))
+    assert card_numbers.found(first + again) == []
+    one, two = bench.on("authorization-decisions")
+    assert one == two
+    assert one["outcome"] == "approved"
+
+
+def test_a_card_number_in_a_reference_is_answered_by_nobody() -> None:
+    bench = Bench()
+    bench.run(say.opened())
+    assert card_numbers.found(asked(bench, network_reference=VISA)) == []
+    assert bench.on("authorization-decisions") == []
+    [kept] = bench.on("dead-letters")
+    assert (kept["reason"], kept["field"], kept["masked"]) == ("card-number", "network_reference", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"message_id": VISA}, "message_id"),
+        ({"card_token": AMEX}, "card_token"),
+        ({"velocity": [VelocityRule("day", "day", max_count=1), VelocityRule(AMEX, "day")]}, "velocity.1.name"),
+        ({"lists": [ListRule(AMEX, "merchant", "deny", ["m"])]}, "lists.0.name"),
+        ({"lists": [ListRule("shops", "merchant", "deny", ["m", VISA])]}, "lists.0.values"),
+    ],
+)
+def test_controls_hold_none(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(Unreadable) as refused:
+        codec.decode("account-events", b"acct-1", codec.encode(say.controls(**changes)))
+    assert (refused.value.reason, refused.value.field) == ("card-number", field)
+
+
+def test_a_list_of_merchants_may_name_an_acceptor_of_15_digits() -> None:
+    rule = ListRule("shops", "merchant", "deny", [AMEX])
+    assert codec.decode("account-events", b"acct-1", codec.encode(say.controls(lists=[rule])))
+
+
+@given(st.text(alphabet="0123456789 -", min_size=0, max_size=40), st.sampled_from(CARDS))
+def test_a_quick_look_misses_none(around: str, number: str) -> None:
+    for text in (around, around + number, number + around, f"a{number}b"):
+        data = text.encode()
+        if card_numbers.found(data) or card_numbers.stands_apart_in(text):
+            assert card_numbers.may_be_in(data)
+    assert not card_numbers.may_be_in(b"123456789012 - 1 2".replace(b" ", b"x"))
 
 
 def test_the_sink_keeps_none_either() -> None:

@@ -19,6 +19,7 @@ from topics.codec import Unreadable, encode, read_carefully
 
 ALL = [message for message in say.one_of_each() if not isinstance(message, ControlsSet)]
 NAMES = sorted({name for message in ALL for name in type(message).__dataclass_fields__})
+CARDS = ["4111111111111111", "4111-1111-1111-1111", "378282246310005", "4222222222222", "6759649826438453000"]
 LIMITS = [0, 1, 9999, 10_000, 10**15, MAX_MINOR, 253402300799000, 200001, 299912]
 VALUES = st.one_of(
     st.none(),
@@ -28,6 +29,9 @@ VALUES = st.one_of(
     st.text(max_size=70),
     st.text(alphabet="Az09._:- \x7f\x1f\x1eé\n", max_size=70),
     st.sampled_from(["None", "null", "", "a" * 200, "a" * 201, "é" * 40, "é" * 41, "US\n", "USD", "US", "123456"]),
+    st.from_regex(
+        r"([A-Za-z.:_-]{0,3}[0-9 -]{0,4}(" + "|".join(CARDS) + r")?[0-9 -]{0,3}[a-z.]?){1,2}", fullmatch=True
+    ),
     st.lists(st.integers(), max_size=1),
     st.dictionaries(st.text(max_size=3), st.integers(), max_size=1),
 )
@@ -76,6 +80,9 @@ def test_what_producers_send_is_read_quickly(message: Any) -> None:
 @example(say.request(), {"currency": "USD\n"}, set(), [], None)
 @example(say.request(), {"stan": "\x1e"}, set(), [], None)
 @example(say.request(), {"version": True}, set(), [], None)
+@example(say.request(), {"merchant_name": CARDS[0]}, set(), [], None)
+@example(say.request(), {"merchant_city": f"é {CARDS[2]}", "merchant_id": CARDS[2]}, set(), [], None)
+@example(say.request(), {"network_reference": CARDS[1]}, set(), [], None)
 @example(say.request(), {}, {"stan"}, [("rrn", "1")], None)
 @example(say.request(), {}, {"type"}, [("type", "reversal")], None)
 def test_whatever_it_takes_it_reads_as_the_careful_way_does(
@@ -120,6 +127,7 @@ def test_bytes_put_in_or_taken_out(value: bytes, data: st.DataObject) -> None:
         ("stan", "None"),
         ("mcc", None),
         ("unheard_of", 1),
+        ("network_reference", CARDS[0]),
     ],
 )
 def test_what_is_wrong_is_left_to_the_careful_way(name: str, part: Any) -> None:
