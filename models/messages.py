@@ -26,10 +26,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticKnownError
 
 from models.money import MAX_MINOR
 
+
+def _integer(value: object) -> object:
+    """A literal is compared by ==, by which true and 1.0 are 1."""
+    if type(value) is not int:
+        raise PydanticKnownError("int_type")
+    return value
+
+
+Version = Annotated[Literal[1], BeforeValidator(_integer)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 Amount = Annotated[int, Field(ge=1, le=MAX_MINOR)]
 AmountOrZero = Annotated[int, Field(ge=0, le=MAX_MINOR)]
@@ -61,7 +71,7 @@ class AuthorizationRequest:
 
     __pydantic_config__ = _STRICT
     type: Literal["authorization-request"]
-    version: Literal[1]
+    version: Version
     network_reference: Identifier
     account_id: Identifier
     card_token: Identifier
@@ -97,7 +107,7 @@ class AuthorizationIncrement:
 
     __pydantic_config__ = _STRICT
     type: Literal["authorization-increment"]
-    version: Literal[1]
+    version: Version
     network_reference: Identifier
     original_reference: Identifier  # network reference of the authorisation
     account_id: Identifier
@@ -116,7 +126,7 @@ class AuthorizationAdvice:
 
     __pydantic_config__ = _STRICT
     type: Literal["authorization-advice"]
-    version: Literal[1]
+    version: Version
     network_reference: Identifier
     account_id: Identifier
     reason: Literal["completion", "stand-in"]
@@ -143,7 +153,7 @@ class Reversal:
 
     __pydantic_config__ = _STRICT
     type: Literal["reversal"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     network_reference: Identifier
     account_id: Identifier
@@ -158,7 +168,7 @@ class Presentment:
 
     __pydantic_config__ = _STRICT
     type: Literal["presentment"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     network_reference: Identifier
     account_id: Identifier
@@ -185,7 +195,7 @@ class Refund:
 
     __pydantic_config__ = _STRICT
     type: Literal["refund"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     account_id: Identifier
     amount: Amount
@@ -203,7 +213,7 @@ class DisputeEvent:
 
     __pydantic_config__ = _STRICT
     type: Literal["dispute-event"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     account_id: Identifier
     original_reference: Identifier  # network reference of the purchase
@@ -219,7 +229,7 @@ class PaymentReceived:
 
     __pydantic_config__ = _STRICT
     type: Literal["payment-received"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     account_id: Identifier
     amount: Amount
@@ -233,7 +243,7 @@ class AccountOpened:
 
     __pydantic_config__ = _STRICT
     type: Literal["account-opened"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     account_id: Identifier
     card_token: Identifier
@@ -251,7 +261,7 @@ class AccountStatusChanged:
 
     __pydantic_config__ = _STRICT
     type: Literal["account-status-changed"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     account_id: Identifier
     status: AccountStatusName
@@ -264,7 +274,7 @@ class CardStatusChanged:
 
     __pydantic_config__ = _STRICT
     type: Literal["card-status-changed"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     account_id: Identifier
     card_token: Identifier
@@ -278,7 +288,7 @@ class CreditLimitChanged:
 
     __pydantic_config__ = _STRICT
     type: Literal["credit-limit-changed"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     account_id: Identifier
     credit_limit: AmountOrZero
@@ -315,7 +325,7 @@ class ControlsSet:
 
     __pydantic_config__ = _STRICT
     type: Literal["controls-set"]
-    version: Literal[1]
+    version: Version
     message_id: Identifier
     account_id: Identifier
     transmitted_at: Milliseconds
@@ -335,7 +345,7 @@ class ClockTick:
 
     __pydantic_config__ = _STRICT
     type: Literal["clock-tick"]
-    version: Literal[1]
+    version: Version
     transmitted_at: Milliseconds
 
 

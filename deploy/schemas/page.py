@@ -106,7 +106,7 @@ def _type_name(hint: Any) -> str:
     """A field's type for readers of JSON, with its bounds."""
     origin, parts = get_origin(hint), get_args(hint)
     if parts and hasattr(hint, "__metadata__"):
-        constraints = [detail for field in hint.__metadata__ for detail in field.metadata]
+        constraints = [detail for field in hint.__metadata__ for detail in getattr(field, "metadata", ())]
         return sentence(_type_name(parts[0]), bounds(constraints))
     if hint in _JSON_NAMES:
         return _JSON_NAMES[hint]
