@@ -54,10 +54,11 @@ def refusal(name: str, place: tuple[Any, ...], part: Any) -> str | None:
     try:
         codec.decode(TOPIC_OF_TYPE[name], key, value)
     except Unreadable as error:
-        assert not taken
-        assert error.reason == "invalid-field"
-        return error.field
-    return None
+        reason, field = error.reason, error.field
+    else:
+        return None
+    assert (taken, reason) == (False, "invalid-field")
+    return field
 
 
 def test_all_messages_have_integers_and_they_are_found() -> None:
