@@ -3,6 +3,8 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	if $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then echo $$p; break; fi; done)
 BIN := .venv/bin
+# Bytecode of our own modules is kept too, whatever the shell says: many short processes would each compile them again.
+export PYTHONDONTWRITEBYTECODE :=
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 # uv is fetched by pip and does in seconds what takes pip most of a minute; where uv cannot reach the packages, pip goes on.
 # Bytecode is made once, here, as pip does: where no process may write it, each start would compile for two seconds.

@@ -166,6 +166,11 @@ def _popularity(merchants: int) -> npt.NDArray[np.float64]:
 @cache
 def amount_table(category: int) -> tuple[float, ...]:
     """Minor units of a level-1 purchase at STEPS equally likely quantiles of the category's distribution."""
-    normal = NormalDist()
     kind = CATEGORIES[category]
-    return tuple(kind.median * exp(kind.sigma * normal.inv_cdf((i + 0.5) / STEPS)) for i in range(STEPS))
+    return tuple(kind.median * exp(kind.sigma * z) for z in _normal_quantiles())
+
+
+@cache
+def _normal_quantiles() -> tuple[float, ...]:
+    normal = NormalDist()
+    return tuple(normal.inv_cdf((i + 0.5) / STEPS) for i in range(STEPS))
