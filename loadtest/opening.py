@@ -9,6 +9,7 @@ from typing import Final
 import orjson
 
 from loadtest import clients
+from loadtest.errors import LoadtestError
 from loadtest.spool import encode
 from models.messages import AccountOpened
 from models.outcomes import UpdateOutcome
@@ -19,7 +20,7 @@ IN_FLIGHT: Final = 5000
 """Openings sent ahead of their answers."""
 
 
-class NotOpened(Exception):
+class NotOpened(LoadtestError):
     """The engine did not open every account; the message says how many and why."""
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from loadtest import clients
+from loadtest.errors import LoadtestError
 from loadtest.opening import open_accounts
 from loadtest.openloop import Progress, Run, run
 from loadtest.result import LoadResult
@@ -29,7 +30,7 @@ _MINUTE_MS: Final = 60_000
 _ATTEMPTS: Final = 10
 
 
-class TooFewAccounts(ValueError):
+class TooFewAccounts(LoadtestError):
     """So many requests on so few accounts is not card traffic."""
 
 

@@ -6,14 +6,26 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import Annotated, Any, NoReturn
+from importlib import import_module
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from deploy.cli import acls, demo, gateway, history, ledger, loadtest, look, serve, simulate
 from deploy.cli.failures import EXIT_FAILED, explain
 
+GROUPS: Final = {
+    "serve": ("up", "worker", "sink"),
+    "gateway": ("gateway",),
+    "simulate": ("simulate",),
+    "loadtest": ("loadtest",),
+    "history": ("history",),
+    "look": ("tail", "account"),
+    "ledger": ("trial-balance", "reconcile", "rebuild-ledger"),
+    "acls": ("acls",),
+    "demo": ("demo",),
+}
+"""Module of this package -> its commands."""
 _DEBUG = "OTB_DEBUG"
 
 
@@ -34,8 +46,9 @@ class FrontDoor(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-def build() -> typer.Typer:
-    """The command line with all its commands."""
+def build(command: str = "") -> typer.Typer:
+    """The command line with all its commands; with those of one module when `command` is one of them: nobody needs the
+    simulator in a sink's memory, or waits for it."""
     app = typer.Typer(
         name="otb",
         cls=FrontDoor,
@@ -52,8 +65,8 @@ def build() -> typer.Typer:
         if debug:
             os.environ[_DEBUG] = "1"
 
-    for group in (serve, gateway, simulate, loadtest, history, look, ledger, acls, demo):
-        group.register(app)
+    for group in [group for group, commands in GROUPS.items() if command in commands] or GROUPS:
+        import_module(f"deploy.cli.{group}").register(app)
     return app
 
 

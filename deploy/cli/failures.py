@@ -21,9 +21,7 @@ from agents.secrets import BadSecretFile
 from deploy.embedded import EmbeddedError
 from deploy.supervisor import ChildDied
 from loadtest.clients import NoSuchTopic, Refused, Unreachable
-from loadtest.history import HistoryError
-from loadtest.opening import NotOpened
-from loadtest.simulation import TooFewAccounts
+from loadtest.errors import LoadtestError
 from sinks.ledger.errors import LedgerError
 from tables.rows import UnreadableRow
 from topics.admin import TopicMismatch
@@ -48,9 +46,7 @@ _PLAIN: Final = (
     BadCertificateFile,
     BadSecretFile,
     NoSuchTopic,
-    NotOpened,
-    TooFewAccounts,
-    HistoryError,
+    LoadtestError,
     LedgerError,
     TopicMismatch,
     UnreadableRow,

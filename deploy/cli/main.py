@@ -16,7 +16,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     logging.getLogger().addHandler(logging.NullHandler())  # one line per failure; `otb worker` and `otb sink` do log
-    build()()
+    build(next((word for word in sys.argv[1:] if word != "--debug"), ""))()
 
 
 def _terminated(_signal: int, _frame: FrameType | None) -> None:

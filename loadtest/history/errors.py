@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from loadtest.errors import LoadtestError
 
-class HistoryError(Exception):
+
+class HistoryError(LoadtestError):
     """The history was not made; the message says why, and nothing is left under its name."""

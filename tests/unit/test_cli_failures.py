@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
-from deploy.cli.app import build
+from deploy.cli.app import GROUPS, build
 
 COMMANDS = ("up", "worker", "sink", "simulate", "tail", "account", "trial-balance", "reconcile", "demo")
 NOWHERE = "127.0.0.1:1"
@@ -122,9 +123,19 @@ def test_debug_shows_the_trace(monkeypatch: pytest.MonkeyPatch, how: tuple[str, 
     assert result.stderr.splitlines()[-1].startswith("otb: ")
 
 
-def test_the_command_is_quick_to_answer_and_loads_no_engine() -> None:
-    loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, deploy.cli.app; print('faust' in sys.modules)"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert loaded.stdout.strip() == "False"
+@pytest.mark.parametrize(("command", "unused"), [("", {"faust"}), ("sink", {"faust", "numpy", "hdrh"})])
+def test_a_command_is_quick_to_answer_and_loads_nothing_that_it_does_not_use(command: str, unused: set[str]) -> None:
+    program = f"import sys; from deploy.cli.app import build; build({command!r}); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "typer" in loaded.stdout.split()
+    assert unused & set(loaded.stdout.split()) == set()
+
+
+def test_a_command_is_looked_for_in_the_module_that_has_it() -> None:
+    def names(command: str) -> set[str]:
+        return set(typer.main.get_group(build(command)).commands)
+
+    assert names("") == {command for commands in GROUPS.values() for command in commands}
+    for commands in GROUPS.values():
+        assert [names(command) for command in commands] == [set(commands)] * len(commands)
+    assert names("frobnicate") == names("")
