@@ -780,7 +780,10 @@ def test_the_result_is_one_json_document(capsys: pytest.CaptureFixture[str]) -> 
 # -- for real
 
 SHORT = "worker-killed,killed-at-commit,broker-killed,postgres-killed,store-deleted"
-SECONDS = 75
+SEED, SECONDS = 3, 69
+"""A schedule that has each of them once, with short pauses."""
+LOAD = 500
+"""Records a second."""
 
 
 @pytest.mark.timeout(600)
@@ -788,7 +791,7 @@ def test_a_short_campaign_loses_nothing(tmp_path: Path, kafka_jars: list[Path]) 
     """Each kind of process killed once, always by the same schedule; less than three minutes in all."""
     told: list[str] = []
     world = World(tmp_path, kafka_jars, jvm_options=SHORT_LIVED)
-    campaign = Campaign(1, SECONDS, chosen(SHORT), world, lambda line, _done: told.append(line))
+    campaign = Campaign(SEED, SECONDS, chosen(SHORT), world, lambda line, _done: told.append(line), rate=LOAD)
     result = campaign.run()
     if not result.passed:  # most telling last: that is what is left when output is cut
         pytest.fail("\n".join([*told, *map(str, result.trials), *(lost[:3000] for lost in result.lost)]), pytrace=False)

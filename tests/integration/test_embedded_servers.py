@@ -21,7 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 from agents.settings import Settings
 from deploy import embedded
 from deploy.embedded import PortTaken, Run, StartError, servers
-from deploy.embedded.kafka import Broker, Node, learned, running_broker
+from deploy.embedded.kafka import SHORT_LIVED, Broker, Node, learned, running_broker
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
 from tests.integration.held import ELSEWHERE, holder
@@ -118,18 +118,23 @@ def test_given_addresses_are_used_and_nothing_is_started(tmp_path: Path) -> None
 
 
 def test_the_jvm_uses_what_it_learned_and_does_without_what_does_not_fit(
-    tmp_path: Path, kafka_jars: list[Path]
+    run: Run, tmp_path: Path, kafka_jars: list[Path]
 ) -> None:
     assert learned(kafka_jars).stat().st_size > 10_000_000
+    [server] = [server for server in run.servers if "kafka.Kafka" in psutil.Process(server.pid).cmdline()]
+    assert _maps(server.pid, learned(kafka_jars))
     jars = [tmp_path / jar.name for jar in kafka_jars]
     for jar, original in zip(jars, kafka_jars, strict=True):
         jar.symlink_to(original)
     learned(jars).write_bytes(b"of another JVM")
-    for number, classpath in enumerate((kafka_jars, jars)):
-        with running_broker(tmp_path / str(number), classpath) as broker:
-            assert broker.process is not None
-            mapped = Path(f"/proc/{broker.process.pid}/maps").read_text()
-            assert (str(learned(kafka_jars)) in mapped) == (classpath is kafka_jars)
+    with running_broker(tmp_path / "kafka", jars, jvm_options=SHORT_LIVED) as broker:
+        assert broker.process is not None
+        assert not _maps(broker.process.pid, learned(kafka_jars))
+        assert not _maps(broker.process.pid, learned(jars))
+
+
+def _maps(pid: int, file: Path) -> bool:
+    return str(file.resolve()) in Path(f"/proc/{pid}/maps").read_text()
 
 
 @pytest.fixture
