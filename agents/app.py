@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import ProducerFenced
 from faust.types import TP
 from prometheus_client import start_http_server
 
@@ -125,6 +126,8 @@ def _listen(worker: Worker) -> None:
                 raise
             except (PartitionMismatch, rows.NewerRow) as refusal:
                 refuse(refusal)
+            except ProducerFenced:
+                give_up(_fenced(worker.settings))
             except BaseException:
                 abandon("the outcome of a transaction is unknown")
 
@@ -150,6 +153,13 @@ def _listen(worker: Worker) -> None:
 
     app.timer(worker.settings.clock_tick_ms / 1000)(tick)
     faust_app.tables(app).before_recovery = partial(_start_producers, worker)
+
+
+def _fenced(settings: Settings) -> str:
+    return (
+        f"the broker has ended the transaction of {settings.worker}: it was open for longer than "
+        f"OTB_TRANSACTION_TIMEOUT_MS={settings.transaction_timeout_ms}, or another worker took over; start it again"
+    )
 
 
 def _input_waits(worker: Worker) -> bool:

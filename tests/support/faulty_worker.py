@@ -3,6 +3,7 @@
 SIGNAL:STEP:COUNT   ends or freezes at a numbered step of a commit, for example KILL:commit:200 (the 200th time it
                     comes to that step); the signal goes to this process alone
 HANG:STEP:COUNT     stands still there for ever, and its event loop with it
+HANG:STEP:COUNT:S   the same for S seconds
 STANDSTILL:COUNT    the agent waits for ever at its COUNT-th slice; everything else goes on
 SLOW_RECOVERY:S     its tables are not restored before S seconds have passed
 EARLY               the seek that Faust makes between resuming input and emptying the streams' queues takes until a
@@ -34,13 +35,14 @@ class Fault:
     """Counts the visits to one step and raises the signal on the last."""
 
     def __init__(self, plan: str) -> None:
-        name, self._step, count = plan.split(":")
+        name, self._step, count, *seconds = plan.split(":")
         self._signal = None if name == "HANG" else getattr(signal, f"SIG{name}")
         self._left = int(count)
+        self._seconds = int(seconds[0]) if seconds else 3600
 
     def _hurt(self) -> None:
         if self._signal is None:
-            time.sleep(3600)
+            time.sleep(self._seconds)
         else:
             os.kill(os.getpid(), self._signal)
 
