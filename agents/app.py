@@ -203,8 +203,11 @@ def _cluster(settings: Settings) -> Cluster:
 
 
 async def prepare(settings: Settings) -> str:
-    """Create the topics this worker needs; the id of the cluster they are on."""
-    return await admin.ensure_topics(_cluster(settings), settings.app_id, settings.partitions, settings.replication)
+    """Create the topics this worker needs; the id of the cluster they are on. Waits for brokers that lead them."""
+    return await admin.ensure_topics(
+        _cluster(settings), settings.app_id, settings.partitions, settings.replication,
+        patience_s=settings.recovery_deadline_s,
+    )  # fmt: skip
 
 
 def run(settings: Settings, step: Step = lambda _name: None) -> None:

@@ -56,7 +56,10 @@ class Settings(BaseSettings):
         int,
         Field(ge=0, le=6, description="other workers that keep a copy of a partition's rows, ready to take over"),
     ] = 0
-    recovery_deadline_s: Annotated[int, Field(ge=5, description="recovery that takes longer ends the worker")] = 300
+    recovery_deadline_s: Annotated[
+        int,
+        Field(ge=5, description="recovery, or waiting for brokers that lead the topics, ends the worker after this"),
+    ] = 300
 
     stall_deadline_s: Annotated[
         int, Field(ge=5, description="a worker that decides nothing for so long while input waits ends")

@@ -87,7 +87,7 @@ def demonstrate(
     require_given_servers(settings)
     with embedded.servers(settings, say, keep=keep) as run:
         say("creating topics")
-        create_topics(settings, settings.cluster(run.kafka))
+        create_topics(settings, settings.cluster(run.kafka), say)
         with engine(settings, run, say) as processes:
             seen = _play(settings, run, processes, say, count)
             say("stopping worker and sink")

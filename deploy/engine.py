@@ -63,9 +63,13 @@ def require_given_servers(settings: Settings) -> None:
         accounting.require(settings.ledger_dsn(settings.postgres_dsn))
 
 
-def create_topics(settings: Settings, cluster: Cluster) -> None:
-    """Create what is missing on the cluster; raises PartitionMismatch."""
-    asyncio.run(ensure_topics(cluster, settings.app_id, settings.partitions, settings.replication))
+def create_topics(settings: Settings, cluster: Cluster, on_wait: Callable[[str], object]) -> None:
+    """Create what is missing on the cluster; raises TopicMismatch."""
+    created = ensure_topics(
+        cluster, settings.app_id, settings.partitions, settings.replication,
+        patience_s=settings.recovery_deadline_s, on_wait=on_wait,
+    )  # fmt: skip
+    asyncio.run(created)
 
 
 def command(name: str) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
@@ -23,8 +23,10 @@ from topics.declarations import ALL, TopicSpec
 
 log = logging.getLogger(__name__)
 
-LEADER_TRIES: Final = 100
 LEADER_WAIT_S: Final = 0.1
+LEADER_PATIENCE_S: Final = 10.0
+SAID_AFTER_S: Final = 2.0
+"""Topics that have just been created get their leaders sooner; there is no need to speak of it."""
 CHECK_INTERVAL_S: Final = 5.0
 
 
@@ -34,6 +36,10 @@ class TopicMismatch(RuntimeError):
 
 class PartitionMismatch(TopicMismatch):
     """A topic has another partition count than it must have."""
+
+
+class NoLeader(TopicMismatch):
+    """A topic has partitions that no broker leads: the brokers that have them are away."""
 
 
 class RetentionMismatch(TopicMismatch):
@@ -121,9 +127,18 @@ def _counts(topics: list[dict[str, Any]]) -> dict[str, int]:
     return {topic["topic"]: len(topic["partitions"]) for topic in topics}
 
 
-async def ensure_topics(cluster: Cluster, app_id: str, partitions: int, replication: int) -> str:
+async def ensure_topics(
+    cluster: Cluster,
+    app_id: str,
+    partitions: int,
+    replication: int,
+    *,
+    patience_s: float = LEADER_PATIENCE_S,
+    on_wait: Callable[[str], object] = log.warning,
+) -> str:
     """Create what is missing; the cluster's id. Raises PartitionMismatch, and has created nothing then;
-    RetentionMismatch when the journal would expire or the changelog would not be compacted."""
+    RetentionMismatch when the journal would expire or the changelog would not be compacted; NoLeader after
+    `patience_s`, of which `on_wait` is told in a line."""
     specs = [*ALL, changelog(app_id)]
     admin = AIOKafkaAdminClient(**cluster.aiokafka())
     await admin.start()
@@ -136,7 +151,7 @@ async def ensure_topics(cluster: Cluster, app_id: str, partitions: int, replicat
             if code and error is not TopicAlreadyExistsError:
                 raise error(f"topic {name}: {rest[0] if rest else ''}")
         # Somebody else may have created them meanwhile, with another count.
-        require_partitions(_counts(await _described(admin, _names(app_id))), app_id, partitions)
+        require_partitions(_counts(await _described(admin, _names(app_id), patience_s, on_wait)), app_id, partitions)
         await _require_kept(admin, specs)
         cluster_id: str = (await admin.describe_cluster())["cluster_id"]
         return cluster_id
@@ -144,9 +159,12 @@ async def ensure_topics(cluster: Cluster, app_id: str, partitions: int, replicat
         await admin.close()
 
 
-async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> list[dict[str, Any]]:
-    """The topics once every partition has a leader; raises TimeoutError naming one that gets none."""
-    for _ in range(LEADER_TRIES):
+async def _described(
+    admin: AIOKafkaAdminClient, names: list[str], patience_s: float, on_wait: Callable[[str], object]
+) -> list[dict[str, Any]]:
+    """The topics once every partition has a leader; raises NoLeader."""
+    started, said = time.monotonic(), False
+    while True:
         topics: list[dict[str, Any]] = await admin.describe_topics(names)
         for topic in topics:
             if topic["error_code"] == TopicAuthorizationFailedError.errno:  # no waiting helps
@@ -154,8 +172,14 @@ async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> list[dict[
         leaderless = [t["topic"] for t in topics if t["error_code"] or any(p["leader"] < 0 for p in t["partitions"])]
         if not leaderless:
             return topics
+        waited = time.monotonic() - started
+        line = f"no broker leads all partitions of {', '.join(leaderless)}"
+        if waited > patience_s:
+            raise NoLeader(f"{line}, after {patience_s:.0f} s: brokers are away")
+        if not said and waited > min(SAID_AFTER_S, patience_s / 2):
+            on_wait(f"{line}: waiting for {patience_s:.0f} s")
+            said = True
         await asyncio.sleep(LEADER_WAIT_S)
-    raise TimeoutError(f"topic {leaderless[0]} has partitions without a leader")
 
 
 async def _require_kept(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -46,7 +47,7 @@ def up(
     reporter = Reporter()
     require_given_servers(settings)
     with embedded.servers(settings, reporter.say, keep=keep) as run:
-        create_topics(settings, settings.cluster(run.kafka))
+        create_topics(settings, settings.cluster(run.kafka), reporter.say)
         with engine(settings, run, reporter.say) as processes:
             addresses = _addresses(settings, run, processes)
             if as_json:
@@ -74,7 +75,7 @@ def worker() -> None:
     cluster = settings.cluster(str(settings.kafka))
     clients.require(cluster)
     if cluster.protocol != "PLAINTEXT":  # a missing right would be a trace out of Faust
-        create_topics(settings, cluster)
+        create_topics(settings, cluster, partial(typer.echo, err=True))
         clients.require_permissions(cluster, permissions(Role.WORKER, settings.app_id))
         asyncio.run(_try_transactions(settings, cluster))
     _log_to_stderr()
