@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
 
 from deploy.cli import environment
+from deploy.cli.documents import check_writable, console_beside, write_document, write_text
 from deploy.cli.failures import EXIT_FAILED, UserError
 from deploy.cli.loadtables import show_comparison, show_found, show_report
 from deploy.cli.loadview import LoadView
-from deploy.cli.output import results
 from deploy.cli.peers import peers
+from deploy.cli.scaling import scaling
 from deploy.embedded import NoRunError
 from deploy.embedded.discovery import current_run
 from deploy.supervisor import recorded_pid
@@ -34,8 +31,6 @@ from loadtest.runs.plan import LoadTest, Target
 from loadtest.runs.profile import BadProfile, Profile
 from loadtest.runs.report import LoadReport, UnreadableReport
 from loadtest.runs.search import Bounds, Found, Trial, find_max
-
-STDOUT: Final = Path("-")
 
 Seconds = Annotated[float, typer.Option(min=0.1, help="How long to send, warm-up excluded.")]
 Warmup = Annotated[float, typer.Option(min=0, help="Seconds at the first rate that are not measured.")]
@@ -66,6 +61,7 @@ def group() -> typer.Typer:
     commands.command("compare")(compare_reports)
     commands.command("html")(render)
     commands.command()(peers)
+    commands.command()(scaling)
     return commands
 
 
@@ -173,14 +169,14 @@ def search(  # noqa: PLR0913  (one parameter an option)
             raise UserError(f"--lowest {lowest:g} is above --highest {highest:g}")
         options = Options(accounts, seed, processes, not authorizations_only, worker_pid)
         bounds = Bounds(p99, start, lowest, highest, precision, runs)
-        _check_writable(json, html)
+        check_writable(json, html)
         with closing(LoadView()) as view:
             trials = Trials(options, bounds, seconds, warmup, view)
             found = find_max(trials.measure, bounds)
-        _write(json, found_document(found, bounds, trials.proof))
+        write_document(json, found_document(found, bounds, trials.proof))
         if html and trials.proof:
-            _write_text(html, page(trials.proof))
-        show_found(found, bounds, _console(json))
+            write_text(html, page(trials.proof))
+        show_found(found, bounds, console_beside(json))
     if found.rate is None:
         raise typer.Exit(EXIT_FAILED)
 
@@ -210,8 +206,8 @@ def compare_reports(
         before = [reports.read(path) for path in (a, *(more_a or ()))]
         after = [reports.read(path) for path in (b, *(more_b or ()))]
         compared = compare(before, after, seed)
-        _write(json, compared.as_json())
-        show_comparison(compared, _console(json))
+        write_document(json, compared.as_json())
+        show_comparison(compared, console_beside(json))
     change = compared.line("p99 latency").change
     if worse_by is not None and change is not None and change.low > worse_by:
         raise typer.Exit(EXIT_FAILED)
@@ -223,7 +219,7 @@ def render(
 ) -> None:
     """A report with plots, made from its JSON."""
     with mistakes():
-        _write_text(html, page(reports.read(report)))
+        write_text(html, page(reports.read(report)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,15 +279,15 @@ class Trials:
 
 def run_and_report(profile: Profile, options: Options, json: Path | None, html: Path | None) -> None:
     """One load test with everything that follows; raises typer.Exit when it is no pass."""
-    _check_writable(json, html)
+    check_writable(json, html)
     test, target = options.test(profile), options.target()
     with closing(LoadView()) as view:
         view.title = f"{profile.name}, {profile.mean_rate:,.0f} requests per second on average"
         report = conduct(target, test, view)
-    _write(json, report.as_json())
+    write_document(json, report.as_json())
     if html:
-        _write_text(html, page(report))
-    show_report(report, _console(json))
+        write_text(html, page(report))
+    show_report(report, console_beside(json))
     if not report.passed:
         raise typer.Exit(EXIT_FAILED)
 
@@ -322,33 +318,3 @@ def found_document(found: Found, bounds: Bounds, proof: LoadReport | None) -> di
         "trials": [asdict(trial) for trial in found.trials],
         "proof": proof.as_json() if proof else None,
     }
-
-
-def _console(json: Path | None) -> Console:
-    """Where tables go: not between the lines of a document on stdout."""
-    return Console(stderr=True, highlight=False) if json == STDOUT else results()
-
-
-def _check_writable(*paths: Path | None) -> None:
-    """Before a run, not after it; raises UserError."""
-    for path in paths:
-        if path is not None and path != STDOUT and not os.access(path.parent, os.W_OK):
-            raise UserError(f"cannot write {path}: there is no folder {path.parent} that may be written to")
-
-
-def _write(path: Path | None, document: dict[str, Any]) -> None:
-    if path is None:
-        return
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
-    if path == STDOUT:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    else:
-        _write_text(path, text)
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
