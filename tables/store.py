@@ -35,10 +35,22 @@ BLOCK_CACHE_BYTES: Final = 16 * 1024 * 1024
 MAX_OPEN_FILES: Final = 256
 BLOOM_BITS_PER_KEY: Final = 10
 LEVELS: Final = 7
-CALM: Final = {"level0_file_num_compaction_trigger": "4"}
-"""RocksDB's own: files of level 0 that are merged into level 1, and all that is there again with them."""
-RESTORING: Final = {"level0_file_num_compaction_trigger": "16"}
-"""A quarter of the merges, and still fewer files than the 20 from which RocksDB slows writes down."""
+FILES_TO_MERGE: Final = 4
+"""RocksDB's own: files of level 0 that are merged into the next level, and all that is there again with them."""
+CALM: Final = {
+    "level0_file_num_compaction_trigger": str(FILES_TO_MERGE),
+    "max_bytes_for_level_base": str(FILES_TO_MERGE * WRITE_BUFFER_BYTES),
+    "target_file_size_base": str(2 * WRITE_BUFFER_BYTES),
+}
+"""The level into which files of level 0 are merged holds as much as they do, and what is beyond goes on file by file.
+With RocksDB's own 256 MB a merge would rewrite the whole partition, seconds of a core at a time (250,000 accounts)."""
+RESTORING: Final = {
+    "level0_file_num_compaction_trigger": "16",
+    "max_bytes_for_level_base": str(256 * 1024 * 1024),
+    "target_file_size_base": str(64 * 1024 * 1024),
+}
+"""A quarter of the merges, and still fewer files than the 20 from which RocksDB slows writes down; sizes are RocksDB's
+own, so that rows go straight to the last level."""
 MARK: Final = "DAMAGED"
 """A file of this name in a partition's folder: its rows are not to be read any more."""
 
@@ -68,6 +80,9 @@ def open_database(path: Path) -> rocksdict.Rdict:
     options.set_max_open_files(MAX_OPEN_FILES)
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_max_write_buffer_number(2)
+    options.set_level_zero_file_num_compaction_trigger(FILES_TO_MERGE)
+    options.set_max_bytes_for_level_base(int(CALM["max_bytes_for_level_base"]))
+    options.set_target_file_size_base(int(CALM["target_file_size_base"]))
     options.set_keep_log_file_num(2)
     none, snappy = rocksdict.DBCompressionType.none(), rocksdict.DBCompressionType.snappy()
     options.set_compression_per_level([none] + [snappy] * (LEVELS - 1))  # files of level 0 are soon merged anyway

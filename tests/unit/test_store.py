@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import resource
 import signal
 import time
@@ -12,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import faust
+import orjson
 import pytest
 from faust.types import TP
 
@@ -195,6 +197,43 @@ def test_a_restore_merges_less_and_calms_down_afterwards(tmp_path: Path) -> None
         assert time.monotonic() < deadline, f"{files()} files, and nothing merges them"
         time.sleep(0.01)
     assert store.row(1, b"key") == b"last"
+
+
+def wait_merged(store: RowStore) -> None:
+    """Until the store has nothing to merge."""
+    database, deadline = store._dbs[1], time.monotonic() + 60
+    while any(
+        database.property_value(f"rocksdb.{each}") != "0" for each in ("compaction-pending", "num-running-compactions")
+    ):
+        assert time.monotonic() < deadline, "it merges for ever"
+        time.sleep(0.05)
+
+
+def merged_bytes(folder: Path) -> list[int]:
+    """What each merge so far has written, as RocksDB's own log says."""
+    (log,) = folder.rglob("LOG")
+    told = [
+        orjson.loads(line.split("EVENT_LOG_v1", 1)[1]) for line in log.read_text().splitlines() if "EVENT_LOG" in line
+    ]
+    return [event["total_output_size"] for event in told if event["event"] == "compaction_finished"]
+
+
+def test_a_merge_rewrites_no_more_than_a_part_of_a_large_partition(tmp_path: Path) -> None:
+    """With RocksDB's own sizes each rewrites all of it: for seconds decisions would wait for a core."""
+    store, rows = opened(tmp_path), 150_000
+    keys = [b"key-%d" % number for number in range(rows)]
+    for offset in range(0, rows, 5000):
+        store.write(1, [(key, os.urandom(1000)) for key in keys[offset : offset + 5000]], offset, logged=False)
+    store.write(1, [(keys[0], b"restored")], rows)
+    wait_merged(store)
+    of_restore = len(merged_bytes(tmp_path))
+    chosen = random.Random(1)
+    for offset in range(rows, rows + 45):
+        store.write(1, [(key, os.urandom(1000)) for key in chosen.sample(keys, 1000)], offset)
+    store._dbs[1].flush()
+    wait_merged(store)
+    merges = merged_bytes(tmp_path)[of_restore:]
+    assert 0 < max(merges) < rows * 1000 / 2
 
 
 def test_a_full_disk_is_no_damage_and_loses_nothing_that_was_written(tmp_path: Path) -> None:
