@@ -31,7 +31,7 @@ class Bill(NamedTuple):
     who: int  # in the block
     merchant: int
     category: int
-    amount: int
+    amount: int  # US cents
 
 
 def expected(plan: Plan) -> float:

@@ -23,6 +23,7 @@ import numpy as np
 from loadtest.traffic import shares
 from loadtest.traffic.merchants import MEAN_AMOUNT
 from loadtest.traffic.places import HOME_ZONES, HOMES
+from loadtest.traffic.prices import price
 from loadtest.traffic.rhythm import PAY_CYCLES, PAY_SHARES, PayCycle
 from loadtest.traffic.seeds import draws
 
@@ -31,7 +32,8 @@ DAY_MS: Final = 24 * HOUR_MS
 USUAL_PER_DAY: Final = 3.0  # requests per account
 BLOCK: Final = 500
 """Accounts that are played together, with chances of their own: how many processes share the blocks changes nothing."""
-_MEDIAN_INCOME: Final = 550_000  # minor units a month
+_MEDIAN_INCOME: Final = 550_000  # US cents a month
+_LIMIT_STEP: Final = 50_000  # US cents
 
 Habit = Literal["full", "revolver", "minimum"]
 HABITS: Final[tuple[Habit, ...]] = get_args(Habit)
@@ -112,9 +114,9 @@ def cardholders(plan: Plan) -> list[Cardholder]:
                 old_expiry=_month(plan.start_ms, -int(behind[number])),
                 home=homes[number],
                 time_zone=zones[homes[number]][number],
-                income=int(income[number]),
+                income=price(int(income[number]), plan.currency),
                 paid=cycles[number] if homes[number] == "US" else "monthly",
-                credit_limit=max(1, round(limit[number] / 50_000)) * 50_000,
+                credit_limit=max(1, round(limit[number] / _LIMIT_STEP)) * price(_LIMIT_STEP, plan.currency),
                 level=float(level[number]),
                 activity=float(activity[number]),
                 habit=habit[number],

@@ -55,7 +55,7 @@ class Charge:
     at: int
     cardholder: Cardholder
     merchant: Merchant
-    amount: int
+    amount: int  # US cents
     entry_mode: EntryMode
     pattern: str
     campaign: str

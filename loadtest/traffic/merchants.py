@@ -1,6 +1,6 @@
 """Where cards are used: merchant categories with their price levels, and the merchants themselves.
 
-Amounts are log-normal within a category: `median` minor units times exp(sigma * z) with z a standard normal cut at
+Amounts are log-normal within a category: `median` US cents times exp(sigma * z) with z a standard normal cut at
 ±3.7, times the cardholder's spending level and the merchant's ticket size. The figures are round numbers chosen to
 resemble consumer card spending; they are not fitted to any real data set.
 """
@@ -32,7 +32,7 @@ class Category:
     mcc: int
     noun: str
     weight: float  # share of purchases of an average cardholder, relative
-    median: int  # minor units
+    median: int  # US cents
     sigma: float
     absent: float  # share without the card at hand
     tips: bool = False  # the presentment may exceed the authorisation
@@ -42,7 +42,7 @@ class Category:
     estimated: bool = False  # a pre-authorisation: what is presented may differ
     goods: bool = False  # may be brought back for a refund
     away: float = 1.0  # how much more often on a journey
-    round_to: int = 1  # minor units: what a machine pays out comes in notes
+    round_to: int = 1  # US cents: what a machine pays out comes in notes
     kind: Literal["purchase", "cash-advance", "quasi-cash"] = "purchase"
 
 
@@ -85,7 +85,7 @@ CATEGORIES: Final[tuple[Category, ...]] = (
 MEAN_AMOUNT: Final = sum(c.weight * c.median * exp(c.sigma**2 / 2) for c in CATEGORIES) / sum(
     c.weight for c in CATEGORIES
 )
-"""Expected purchase of a cardholder of spending level 1, minor units."""
+"""Expected purchase of a cardholder of spending level 1, US cents."""
 
 _FIRST: Final = (
     "Harbor", "Maple", "Granite", "Sunny", "Old Mill", "Silver", "Northern", "Corner", "Café Été", "Golden",
@@ -165,7 +165,7 @@ def _popularity(merchants: int) -> npt.NDArray[np.float64]:
 
 @cache
 def amount_table(category: int) -> tuple[float, ...]:
-    """Minor units of a level-1 purchase at STEPS equally likely quantiles of the category's distribution."""
+    """US cents of a level-1 purchase at STEPS equally likely quantiles of the category's distribution."""
     kind = CATEGORIES[category]
     return tuple(kind.median * exp(kind.sigma * z) for z in _normal_quantiles())
 

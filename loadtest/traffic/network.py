@@ -15,6 +15,7 @@ from loadtest.traffic.cardholders import HOUR_MS, Plan
 from loadtest.traffic.clearing import Clearing
 from loadtest.traffic.labels import Labelled
 from loadtest.traffic.merchants import CATEGORIES, STEPS, Category, Merchant, amount_table
+from loadtest.traffic.prices import price
 from loadtest.traffic.seeds import dice
 from loadtest.traffic.spender import Spender
 from models.messages import AuthorizationAdvice, AuthorizationIncrement, AuthorizationRequest, Reversal
@@ -153,7 +154,7 @@ class Network:
         request = truth.request
         rng, when = self._rng, request.transmitted_at + self._rng.randint(60_000, 420_000)
         amount = int(amount_table(merchant.category)[int(rng.random() * STEPS)] * account.person.level)
-        amount = max(min(amount, request.amount), 500)
+        amount = max(min(price(amount, request.currency), request.amount), price(500, request.currency))
         if rng.random() < 1 / 30:
             amount = request.amount * rng.randint(101, 115) // 100
         if rng.random() >= shares.COMPLETED:

@@ -17,6 +17,7 @@ from loadtest.traffic import shares
 from loadtest.traffic.agenda import Agenda
 from loadtest.traffic.cardholders import DAY_MS, HABITS, Plan
 from loadtest.traffic.labels import AFTER_RETURN, EARLY, FULL, LATE, LEAST, PARTIAL, Labelled
+from loadtest.traffic.prices import price
 from loadtest.traffic.servicing import account_status
 from loadtest.traffic.spender import Spender
 from models.messages import PaymentReceived
@@ -67,7 +68,7 @@ class Payments:
         if person.habit == "revolver":
             amount = int(balance * rng.uniform(0.2, 0.7))
         elif person.habit == "minimum":
-            amount = max(int(balance * shares.MINIMUM), shares.LEAST_PAYMENT)
+            amount = max(int(balance * shares.MINIMUM), price(shares.LEAST_PAYMENT, self._currency))
         self._expect(when, _Bill(account, max(1, min(amount, balance)), due, kind))
 
     def _expect(self, when: int, bill: _Bill) -> None:

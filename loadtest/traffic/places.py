@@ -68,6 +68,7 @@ VISITORS_ZONE: Final = tuple(ZONES.index(country.zones[0][0]) for country in _CO
 _RATES: Final = {
     "USD": RATE_UNIT, "CAD": 72_000_000, "GBP": 131_000_000, "EUR": 115_000_000, "MXN": 5_400_000, "JPY": 640_000,
     "THB": 3_090_000, "AED": 27_230_000, "TRY": 2_360_000, "BRL": 18_700_000, "ZAR": 5_800_000, "AUD": 65_000_000,
+    "KWD": 325_000_000, "KRW": 70_000,
 }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ _FAVOURITES: Final = 3
 
 
 Purchase = tuple[int, int, int, int, int, int, float]
-"""One that is going to be asked for: time, number in the block, merchant, category, amount, number in MODES, and luck,
+"""One that is going to be asked for: time, number in the block, merchant, category, cents, number in MODES, and luck,
 uniform from 0 to 1, which says whether it goes the usual way. A plain tuple: there are many."""
 
 

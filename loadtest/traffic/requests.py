@@ -10,6 +10,7 @@ from loadtest.traffic.agenda import Agenda
 from loadtest.traffic.cardholders import HOUR_MS, Cardholder, Plan
 from loadtest.traffic.merchants import CATEGORIES, Merchant
 from loadtest.traffic.places import COUNTRIES, CURRENCY, RATE_UNIT, rate
+from loadtest.traffic.prices import price
 from models.messages import AuthorizationRequest, EntryMode
 from models.money import exponent
 
@@ -42,7 +43,12 @@ class Requests:
     def write(
         self, at: int, person: Cardholder, merchant: Merchant, amount: int, mode: EntryMode
     ) -> AuthorizationRequest:
-        """A request of the kind that fits the merchant."""
+        """A request of the kind that fits the merchant. `amount`: US cents."""
+        return self._write(at, person, merchant, price(amount, self._currency), mode)
+
+    def _write(
+        self, at: int, person: Cardholder, merchant: Merchant, amount: int, mode: EntryMode
+    ) -> AuthorizationRequest:
         number = self._agenda.number()
         hour = at // HOUR_MS
         if hour != self._stamp_hour:
@@ -69,7 +75,7 @@ class Requests:
     def stolen(
         self, at: int, person: Cardholder, merchant: Merchant, amount: int, mode: EntryMode
     ) -> AuthorizationRequest:
-        """A thief's request: address and security code are often wrong."""
+        """A thief's request, `amount` in US cents: address and security code are often wrong."""
         request = self.write(at, person, merchant, amount, mode)
         if not request.card_present and mode != "recurring":
             request.avs_result, request.cvv_result, request.three_ds_result = self._checks(mode, _STOLEN_CHECKS)
@@ -82,8 +88,8 @@ class Requests:
         return request
 
     def refund(self, at: int, person: Cardholder, merchant: Merchant, amount: int) -> AuthorizationRequest:
-        """A merchant asks before it gives money back."""
-        request = self.write(at, person, merchant, amount, "ecommerce" if self._rng.random() < 0.5 else "chip")
+        """A merchant asks before it gives money back. `amount`: minor units."""
+        request = self._write(at, person, merchant, amount, "ecommerce" if self._rng.random() < 0.5 else "chip")
         request.kind, request.pre_authorization, request.partial_approval = "refund", False, False
         return request
 

@@ -10,6 +10,7 @@ from loadtest.traffic import shares
 from loadtest.traffic.agenda import Agenda
 from loadtest.traffic.cardholders import DAY_MS, HOUR_MS, Plan
 from loadtest.traffic.labels import Labelled
+from loadtest.traffic.prices import price
 from loadtest.traffic.spender import Spender
 from models.messages import (
     AccountStatusChanged,
@@ -22,7 +23,9 @@ from models.messages import (
     VelocityRule,
 )
 
-_LIMIT_STEP: Final = 50_000
+_LIMIT_STEP: Final = 50_000  # US cents
+_LEAST_DAILY_AMOUNT: Final = 100_000
+"""Of a control, US cents."""
 
 
 class Servicing:
@@ -68,8 +71,9 @@ class Servicing:
         rng, account = self._rng, self._rng.choice(self._accounts)
         factor = rng.uniform(1.1, 1.5) if rng.random() < 0.8 else rng.uniform(0.7, 0.95)
         first = account.person.credit_limit
-        limit = round(min(max(account.limit * factor, first / 2), first * 4) / _LIMIT_STEP) * _LIMIT_STEP
-        account.limit = max(limit, _LIMIT_STEP)
+        step = price(_LIMIT_STEP, self._currency)
+        limit = round(min(max(account.limit * factor, first / 2), first * 4) / step) * step
+        account.limit = max(limit, step)
         return Labelled(
             CreditLimitChanged(
                 "credit-limit-changed", 1, self._id("l"), account.person.account_id, account.limit, self._currency, at
@@ -135,18 +139,18 @@ class Servicing:
             message.card_token = person.card_token
         draw = rng.random()
         if draw < 0.5:
-            message.velocity = _velocity(rng, account)
+            message.velocity = _velocity(rng, account, price(_LEAST_DAILY_AMOUNT, self._currency))
         if draw > 0.4:
             message.lists = [_RULES[int(rng.random() * len(_RULES))]]
         message.atm = rng.random() < 0.7
         return Labelled(message)
 
 
-def _velocity(rng: Random, account: Spender) -> list[VelocityRule]:
+def _velocity(rng: Random, account: Spender, least: int) -> list[VelocityRule]:
     """Many in a minute is a thief; a day and a month have an end."""
     return [
         VelocityRule("minute", "trailing", 60, max_count=rng.randint(5, 8)),
-        VelocityRule("day", "day", max_count=40, max_amount=max(account.limit // 2, 100_000)),
+        VelocityRule("day", "day", max_count=40, max_amount=max(account.limit // 2, least)),
         VelocityRule("month", "month", max_amount=account.limit * 2),
     ]
 

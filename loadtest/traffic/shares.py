@@ -95,7 +95,7 @@ BOUNCED: Final = (0.002, 0.01, 0.03)
 TRIED_AGAIN: Final = 0.75  # assumed, of returned payments: paid within a week
 BLOCKED_LATE_DAYS: Final = 12.0  # assumed: an account this late is blocked until it has paid
 EARLY_AT: Final = 0.8  # assumed, of the limit: who owes so much pays a part early
-LEAST_PAYMENT: Final = 2_500  # minor units: the least payment is this or MINIMUM of the statement
+LEAST_PAYMENT: Final = 2_500  # US cents: the least payment is this or MINIMUM of the statement
 MINIMUM: Final = 0.03  # usual: 1 % of the balance, and interest
 
 # -- servicing --
