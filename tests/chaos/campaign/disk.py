@@ -1,8 +1,12 @@
 """A file system for one thing, so that it alone can run out of space: Linux's tmpfs, which can be made smaller while it
-is in use. Mounting takes the rights of root; `mountable` says whether we have them."""
+is in use. Mounting takes the rights of root; `mountable` says whether we have them.
+
+It is mounted where only this process and those it starts later can see it (mount_namespaces(7)), and the kernel takes it
+away with the last of them: also when they are killed, no mount is left to the machine."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import tempfile
@@ -13,16 +17,18 @@ from typing import Final
 SIZE: Final = "4g"
 """More than anything here needs; what is not used takes no memory."""
 PAGE_BYTES: Final = 4096
+_CLONE_NEWNS: Final = 0x00020000
 
 
 class Disk:
-    """`folder` is made and is the disk from entering to leaving the `with` block."""
+    """`folder` is made and is the disk from entering to leaving the `with` block, to this thread and what it starts."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __enter__(self) -> Disk:
         self.folder.mkdir(parents=True)
+        _leave_the_machine_s_mounts()
         _run("mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0755", "opentobuy", str(self.folder))
         return self
 
@@ -51,8 +57,15 @@ def mountable() -> bool:
     try:
         with tempfile.TemporaryDirectory() as folder, Disk(Path(folder) / "disk"):
             return True
-    except (subprocess.CalledProcessError, FileNotFoundError):
+    except (subprocess.CalledProcessError, OSError):
         return False
+
+
+def _leave_the_machine_s_mounts() -> None:
+    """From now on this thread's mounts are its own. (Python has `os.unshare` since 3.12.)"""
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), f"no mounts of our own: {os.strerror(ctypes.get_errno())}")
+    _run("mount", "--make-rprivate", "/")
 
 
 def _run(*command: str) -> None:
