@@ -1,8 +1,8 @@
 """A file system for one thing, so that it alone can run out of space: Linux's tmpfs, which can be made smaller while it
 is in use. Mounting takes the rights of root; `mountable` says whether we have them.
 
-It is mounted where only this process and those it starts later can see it (mount_namespaces(7)), and the kernel takes it
-away with the last of them: also when they are killed, no mount is left to the machine."""
+It is mounted where only this process and those it starts later can see it (mount_namespaces(7)), and the kernel takes
+it away with the last of them: also when they are killed, no mount is left to the machine."""
 
 from __future__ import annotations
 
