@@ -6,7 +6,7 @@
     4. fenced    a stale worker stops here, having written nothing
     5. write     changelog rows, replies, journal entries, dead letters
     6. commit    now it happened
-    7. apply     rows and their changelog offset to the store, in one write
+    7. apply     rows and their changelog offset on their way to the store (tables/behind.py)
 
 A message that came to a wrong partition is its producer's mistake, or the topics have other partitions than they had:
 then nothing may be decided any more, so that is asked before 4.
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -28,6 +28,7 @@ from faust.types import TP
 from agents.clock import wall_clock
 from agents.engine import WRONG_PARTITION, Decided, Engine
 from agents.metrics import WorkerMetrics
+from tables.behind import PartitionRows
 from topics.declarations import ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS, CLOCK, JOURNAL_ENTRIES
 from topics.transport.consumer import Slice, SliceConsumer
 from topics.transport.fencing import MemberFenced, Membership
@@ -37,8 +38,8 @@ Step = Callable[[str], None]
 """Called at each numbered step with its name; tests end or freeze the process there."""
 
 
-WriteRows = Callable[[int, Iterable[tuple[bytes, bytes]], int], None]
-"""(partition, rows, changelog offset of the last one): to the local store, in one write"""
+WriteRows = Callable[[Sequence[PartitionRows]], None]
+"""Committed rows to the local store; each partition's in one write with its changelog offset"""
 
 
 class Decider:
@@ -133,11 +134,16 @@ class Decider:
             await self._transactions.abort()
             return
         self._step("apply")
-        for partition, rows in decided.rows.items():
-            self._write_rows(partition, rows, ends[TopicPartition(self._changelog, partition)])
+        self._write_rows(self._committed(decided, ends))
         self._next_offset.update(offsets)
         self._metrics.observe(decided, records, decided_at - started, time.perf_counter() - started)
         self._step("done")
+
+    def _committed(self, decided: Decided, ends: Mapping[TopicPartition, int]) -> list[PartitionRows]:
+        return [
+            PartitionRows(partition, rows, ends[TopicPartition(self._changelog, partition)])
+            for partition, rows in decided.rows.items()
+        ]
 
     def _destinations(self, records: Mapping[TP, Any]) -> set[TopicPartition]:
         """Where this slice will write, as far as its source topics tell; others are added when they occur. The

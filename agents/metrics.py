@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from agents.engine import Decided
 from topics.declarations import AUTHORIZATIONS
@@ -35,6 +40,30 @@ FINE_SECONDS = (
 SLICE_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
 
 
+class Ages(Collector):
+    """A histogram of how old records are, which takes those of a whole slice at once: many are of the same millisecond,
+    and a `Histogram` takes as long for one as a decision for a twentieth of its work."""
+
+    def __init__(self, name: str, documentation: str, bounds_s: Sequence[float], registry: CollectorRegistry) -> None:
+        self._name, self._documentation = name, documentation
+        self._bounds_ms = [bound * 1000 for bound in bounds_s]
+        self._labels = [str(float(bound)) for bound in bounds_s] + ["+Inf"]
+        self._counts = [0] * len(self._labels)
+        self._sum_ms = 0.0
+        registry.register(self)
+
+    def observe(self, now_ms: float, timestamps_ms: Iterable[int]) -> None:
+        """Ages at `now_ms` of records with these timestamps; one from the future is no age."""
+        for timestamp, count in Tally(timestamps_ms).items():
+            age = max(0.0, now_ms - timestamp)
+            self._counts[bisect_left(self._bounds_ms, age)] += count
+            self._sum_ms += age * count
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        buckets = list(zip(self._labels, accumulate(self._counts), strict=True))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets, self._sum_ms / 1000)
+
+
 class WorkerMetrics:
     """One worker's metrics, in a registry of their own."""
 
@@ -43,9 +72,9 @@ class WorkerMetrics:
         self.outcomes = Counter(
             "otb_outcomes", "messages by type and outcome or decline reason", ["type", "outcome"], registry=registry
         )
-        self.latency = Histogram(
+        self.latency = Ages(
             "otb_decision_latency_seconds", "from the broker's timestamp of an authorisation message to its commit",
-            buckets=FINE_SECONDS, registry=registry,
+            FINE_SECONDS, registry,
         )  # fmt: skip
         self.slice_size = Histogram(
             "otb_slice_records", "records decided in one transaction", buckets=SLICE_SIZES, registry=registry
@@ -108,8 +137,7 @@ class WorkerMetrics:
         now_ms = time.time() * 1000
         for tp, fetched in records.items():
             if tp.topic == AUTHORIZATIONS.name:
-                for record in fetched:
-                    self.latency.observe(max(0.0, now_ms - record.timestamp) / 1000)
+                self.latency.observe(now_ms, [record.timestamp for record in fetched])
 
     def observe_lag(self, lags: Mapping[TP, int]) -> None:
         for tp, lag in lags.items():

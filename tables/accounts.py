@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, cast
 
 import faust
+from faust.types import TP
 from yarl import URL
 
+from tables.behind import PartitionRows, WriteBehind
 from tables.rows import NewerRow, require_known
 from tables.store import RowStore, StoreFull, refuse
 
@@ -66,17 +70,37 @@ class AccountsTable(faust.Table[bytes, bytes]):
         """The store, made on first use: Faust opens no file before it runs."""
         return cast(RowStore, self.data)
 
+    @cached_property
+    def _writer(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=1, thread_name_prefix="rows")
+
+    @cached_property
+    def _behind(self) -> WriteBehind:
+        return WriteBehind(self.rows.row, self.rows.write, self._writer)
+
     def row(self, partition: int, key: bytes) -> bytes | None:
         """The committed row of an account, or None."""
-        return self.rows.row(partition, key)
+        return self._behind.row(partition, key)
 
-    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
-        """Apply committed changelog records up to `offset`."""
-        self.rows.write(partition, rows, offset)
+    def write(self, committed: Sequence[PartitionRows]) -> None:
+        """Apply committed changelog records; raises what went wrong with earlier ones."""
+        self._behind.write(committed)
 
     def scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """At most `limit` rows in key order behind `after`."""
+        """At most `limit` rows in key order behind `after`, as the store has them: some may be on their way still."""
         return self.rows.scan(partition, after, limit)
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Partitions that stay are restored as well, from where the store ends and past the rows in memory."""
+        self._behind.forget()
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    async def on_stop(self) -> None:
+        self._behind.forget()
+        self._writer.shutdown()
+        await super().on_stop()
 
 
 def declare(app: Any, partitions: int) -> AccountsTable:

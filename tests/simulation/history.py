@@ -26,6 +26,8 @@ SHARES = (0, 0, 1, 1, 3)
 """Of each kind of fault among the faults of a history"""
 STEP_RATES = (0.0, 0.02, 0.2)
 """How often a process dies, or freezes, at a step of its decider that the history prefers"""
+DISK_RATES = (0.005, 0.1, 1.0)
+"""How often the disk comes to the next rows, when it is asked"""
 STEPS = ("begin", "decide", "write", "commit", "apply", "done")
 
 
@@ -46,7 +48,8 @@ class History:
         self.happened: dict[str, int] = {}
         dies, freezes = schedule.choose(STEP_RATES) * faults, schedule.choose(STEP_RATES) * faults
         most, early = schedule.choose([1, 4, 40]), 0.3 * faults
-        self.plan = Plan(most, early, schedule.choose(STEPS), dies, schedule.choose(STEPS), freezes)
+        dies_at, freezes_at = schedule.choose(STEPS), schedule.choose(STEPS)
+        self.plan = Plan(most, early, dies_at, dies, freezes_at, freezes, schedule.choose(DISK_RATES))
         self._names = [f"worker-{number}" for number in range(schedule.choose([1, 2, 2, 3]))]
         self.stores = {name: Store() for name in self._names}
         self.workers: dict[str, Worker] = {}

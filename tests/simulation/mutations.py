@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.decider import Decider
+from tables.behind import WriteBehind
 from tests.simulation.broker import Broker
 from tests.simulation.group import Group
 from tests.simulation.history import History
@@ -69,13 +70,18 @@ def frozen_before_the_first_record(history: History) -> None:
     history.plan.dies, history.fault_rate, history.doze_rate = 0.0, 0.0, 0.0
 
 
+def slow_disks(history: History) -> None:
+    """Rows are long on their way to the store."""
+    history.plan.writes = 0.005
+
+
 MUTATIONS = [
     # -- the decider
     Mutation(
         "rows are applied before the commit", Decider, "_commit",
         'self._step("commit")',
-        "[self._write_rows(p, rows, ends[TopicPartition(self._changelog, p)]) for p, rows in decided.rows.items()]",
-        first=28,
+        "self._write_rows(self._committed(decided, ends))",
+        first=101,
     ),
     Mutation(
         "the offset committed is that of the last record", Decider, "_commit",
@@ -87,7 +93,26 @@ MUTATIONS = [
     ),
     Mutation(
         "rows are not applied", Decider, "_commit",
-        "self._write_rows(partition, rows, ends[TopicPartition(self._changelog, partition)])", "pass",
+        "self._write_rows(self._committed(decided, ends))", "pass",
+    ),
+    # -- rows on their way to the store
+    Mutation(
+        "rows on their way are not read", WriteBehind, "row",
+        "self._young[partition].get(key) or self._old[partition].get(key)", "None",
+    ),
+    Mutation(
+        "rows are still on their way when a restore begins", WriteBehind, "forget",
+        "self.settle()", "pass",
+        first=271, shape=slow_disks,
+    ),
+    Mutation(
+        "rows are remembered past a restore", WriteBehind, "forget",
+        "self._clear()", "pass",
+    ),
+    Mutation(
+        "rows are forgotten before they are written", WriteBehind, "_let_go_of_old",
+        "self.settle()", "pass",
+        shape=slow_disks,
     ),
     # -- the gates of the consumer
     Mutation(
@@ -105,7 +130,7 @@ MUTATIONS = [
     # -- recovery
     Mutation(
         "the end of a changelog is asked for while a transaction is open there", SliceThread, "_highwaters",
-        "if stable == end:", "if True:", first=141,
+        "if stable == end:", "if True:", first=23,
     ),
     Mutation(
         # A worker freezes between the answer to its offsets and its first record; another gets the partition, finds no
@@ -117,7 +142,7 @@ MUTATIONS = [
     ),
     Mutation(
         "recovery stops one record early", MarkerAwareRecovery, "_finish_partitions",
-        "position > end", "position >= end - 1", first=28,
+        "position > end", "position >= end - 1", first=10,
     ),
     # -- what is asked of Kafka
     Mutation(
@@ -126,7 +151,7 @@ MUTATIONS = [
     ),
     Mutation(
         "offsets of a stale member are taken", Broker, "add_offsets",
-        "if refusal is not None:", "if False:", first=68,
+        "if refusal is not None:", "if False:", first=2,
     ),
     Mutation(
         "the refusal of a stale member is ignored", Transactions, "_join",

@@ -13,13 +13,14 @@ from agents.decider import Decider
 from agents.engine import Engine
 from agents.metrics import WorkerMetrics
 from models.authorization import Policy
+from tables.behind import WriteBehind
 from tables.sweep import RoundRobin
 from tests.simulation.broker import Broker
 from tests.simulation.consumer import CHANGELOG, NO_MEMBER, Client, Consumer
 from tests.simulation.group import Place
 from tests.simulation.producer import Transactions
 from tests.simulation.schedule import Schedule
-from tests.simulation.store import Store
+from tests.simulation.store import Store, Writer
 from tests.simulation.story import PARTITIONS
 from tests.simulation.turns import Activity, turn, until
 from topics.transport.consumer import Slice
@@ -31,6 +32,8 @@ METRICS = WorkerMetrics()
 
 
 SHED_AFTER_MS = 1500
+KEPT_BYTES = 4000
+"""A few rows, so that some are read from the store."""
 
 
 class Killed(BaseException):
@@ -39,7 +42,8 @@ class Killed(BaseException):
 
 @dataclass
 class Plan:
-    """How a history treats its processes: `most` records a fetch, steps at which they die or freeze, probabilities."""
+    """How a history treats its processes: `most` records a fetch, steps at which they die or freeze, probabilities
+    (`writes`: that the disk comes to the next rows)."""
 
     most: int
     early_input: float
@@ -47,6 +51,7 @@ class Plan:
     dies: float
     freezes_at: str
     freezes: float
+    writes: float
 
 
 class Worker:
@@ -62,15 +67,18 @@ class Worker:
         self.client = Client(broker, schedule, name, plan.most)
         self.consumer = Consumer(self.client, store)
         self.transactions = Transactions(broker, f"opentobuy-{name}", schedule, self.spawn)
+        self.writer = Writer(lambda: schedule.happens(plan.writes))
+        self.behind = WriteBehind(store.row, store.write, self.writer, KEPT_BYTES)
         policy = Policy(shed_after_ms=SHED_AFTER_MS)
-        engine = Engine(store.row, None, policy, 300_000, RoundRobin(store.scan), PARTITIONS)
+        engine = Engine(self.behind.row, None, policy, 300_000, RoundRobin(store.scan), PARTITIONS)
         self.decider = Decider(
-            engine, self.transactions, CHANGELOG, store.write, METRICS,  # type: ignore[arg-type]
+            engine, self.transactions, CHANGELOG, self.behind.write, METRICS,  # type: ignore[arg-type]
             step=self._step, clock=self._clock,
         )  # fmt: skip
         self.spawn("keeper", self._keep_membership())
         self.spawn("fetcher", self._fetch())
         self.spawn("agent", self._decide())
+        self.spawn("writer", self.writer.work())
 
     # -- life
 
@@ -84,7 +92,7 @@ class Worker:
         activity.go()
         if activity.done:
             self.activities.remove(activity)
-            if activity.error is not None and activity.name in ("keeper", "fetcher", "agent"):
+            if activity.error is not None and activity.name in ("keeper", "fetcher", "agent", "writer"):
                 self._schedule.note(f"{self.name} ends: {activity.error!r}")
                 self.end()
                 if isinstance(activity.error, (AssertionError, AttributeError, TypeError, NameError)):
@@ -111,8 +119,8 @@ class Worker:
     def settled(self) -> bool:
         """Nothing in work, nothing to restore, nothing to rejoin."""
         membership, group = self.client.membership, self._broker.group
-        in_work = bool(self._queue) or self.decider.lock.locked() or not self.consumer._tables_restored
-        return not in_work and not group.must_rejoin(membership)
+        in_work = bool(self._queue or self.writer.jobs) or self.decider.lock.locked()
+        return not in_work and self.consumer._tables_restored and not group.must_rejoin(membership)
 
     # -- input
 
@@ -175,6 +183,7 @@ class Worker:
 
     async def _restore(self, term: int) -> None:
         """From where the store ends to the end of the changelog; given up when the partitions leave meanwhile."""
+        self.behind.forget()
         thread, recovery = self.consumer.thread, _Recovery(self.consumer)
         changelogs = sorted(tp for tp in self.consumer.assignment() if tp.topic == CHANGELOG)
         ends = await thread.call_thread(thread._highwaters, changelogs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,7 @@ from faust.types import TP
 
 from agents.decider import Decider
 from agents.metrics import WorkerMetrics
+from tables.behind import PartitionRows
 from tests.support import messages as say
 from tests.support.engine import Bench
 from topics.admin import PartitionMismatch
@@ -80,9 +81,10 @@ class Stage:
             WorkerMetrics(),  # type: ignore[arg-type]
         )
 
-    def apply(self, partition: int, rows: Any, offset: int) -> None:
-        self.did.append(f"apply to {partition} up to {offset}")
-        self.bench.rows.update({(partition, key): row for key, row in rows})
+    def apply(self, committed: Sequence[PartitionRows]) -> None:
+        for partition, rows, offset in committed:
+            self.did.append(f"apply to {partition} up to {offset}")
+            self.bench.rows.update({(partition, key): row for key, row in rows})
 
     async def handle(self, *references: str, first: int = 0, member: Membership = CURRENT) -> None:
         records = []
