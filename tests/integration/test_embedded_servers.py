@@ -21,7 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 from agents.settings import Settings
 from deploy import embedded
 from deploy.embedded import PortTaken, Run, StartError, servers
-from deploy.embedded.kafka import SHORT_LIVED, Broker, Node, learned, running_broker
+from deploy.embedded.kafka import SHORT_LIVED, Broker, Node, formatted, learned, running_broker
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
 from tests.integration.held import ELSEWHERE, holder
@@ -131,6 +131,37 @@ def test_the_jvm_uses_what_it_learned_and_does_without_what_does_not_fit(
         assert broker.process is not None
         assert not _maps(broker.process.pid, learned(kafka_jars))
         assert not _maps(broker.process.pid, learned(jars))
+
+
+def test_a_storage_is_formatted_as_by_kafkas_own_tool_and_has_an_identity_of_its_own(
+    tmp_path: Path, kafka_jars: list[Path]
+) -> None:
+    jars = [tmp_path / jar.name for jar in kafka_jars]
+    for jar, original in zip(jars, kafka_jars, strict=True):
+        jar.symlink_to(original)
+    nodes = [Node(number, 19092 + number, 19192 + number) for number in (1, 2)]
+    brokers = [
+        Broker(node, nodes, tmp_path / name, jars, cluster_id="ABsHK4UdSiSwQwEgRWiSlw")
+        for name, node in (("tool", nodes[0]), ("like-it", nodes[0]), ("other", nodes[1]))
+    ]
+    for broker in brokers:
+        assert formatted(jars).exists() == (broker is not brokers[0])
+        broker.prepare()
+    tool, like_it, other = map(_identity, brokers)
+    directories = [each.pop("directory.id") for each in (tool, like_it, other)]
+    assert len(set(directories)) == 3
+    assert len({len(each) for each in directories}) == 1
+    assert (like_it, other) == (tool, tool | {"node.id": "2"})
+    contents = [
+        {file.name: file.read_bytes() for file in (broker.folder / "data").iterdir() if file.name != "meta.properties"}
+        for broker in brokers
+    ]
+    assert contents[1] == contents[2] == contents[0] != {}
+
+
+def _identity(broker: Broker) -> dict[str, str]:
+    lines = (broker.folder / "data" / "meta.properties").read_text().splitlines()
+    return dict(line.split("=") for line in lines if not line.startswith("#"))
 
 
 def _maps(pid: int, file: Path) -> bool:
