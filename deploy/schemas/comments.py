@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
+from types import MappingProxyType
 from typing import Final
 
 _FIELD: Final = re.compile(r"^    (\w+): .*?  # (.+)$", re.MULTILINE)
@@ -13,14 +16,17 @@ MENTION: Final = re.compile(r"\bmodels\.\w+\.([A-Z]\w+)")
 """A class of the domain named in a comment; its module is of no use to readers of JSON."""
 
 
-def of_fields(message: type) -> dict[str, str]:
+@cache  # to find a class, Python parses the whole module
+def of_fields(message: type) -> Mapping[str, str]:
     """Field -> the comment behind it; fields without one are left out."""
-    return dict(_FIELD.findall(inspect.getsource(message)))
+    return MappingProxyType(dict(_FIELD.findall(inspect.getsource(message))))
 
 
-def of_members(names: type[StrEnum]) -> dict[str, str]:
+@cache
+def of_members(names: type[StrEnum]) -> Mapping[str, str]:
     """Value -> the comment behind it; values without one are left out."""
-    return {names[member].value: comment for member, comment in _MEMBER.findall(inspect.getsource(names))}
+    found = _MEMBER.findall(inspect.getsource(names))
+    return MappingProxyType({names[member].value: comment for member, comment in found})
 
 
 def docstring(described: type) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -89,7 +90,7 @@ def _optional(field: dataclasses.Field[Any]) -> str:
     return "" if field.default is dataclasses.MISSING else f"default `{json.dumps(field.default)}`"
 
 
-def _meaning(owner: type, field: str, meanings: dict[str, str]) -> str:
+def _meaning(owner: type, field: str, meanings: Mapping[str, str]) -> str:
     """The comment behind a field, with links to the names that stand in it."""
     text = comments.MENTION.sub(
         lambda mention: _link(mention[1]) if mention[1] in _NAMES else mention[0], meanings.get(field, "")
