@@ -50,8 +50,8 @@ def scaling(  # noqa: PLR0913  (one parameter an option)
 ) -> None:
     """How latency grows with accounts, and the rate with workers. Starts a broker and workers of its own.
 
-    Exits 1 when a request is lost, or a goal (p99 grows by 1.3 at most, two workers do 1.8 times as much) is missed by
-    more than noise explains.
+    Exits 1 when a request is lost, or a goal (p99 grows by 1.3 at most, two workers do 1.8 times as much) is missed for
+    sure.
     """
     settings = environment.settings()
     check_writable(json, html)

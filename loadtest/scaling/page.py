@@ -10,7 +10,7 @@ from loadtest.peers.report import Spread
 from loadtest.runs.chart import Axis, Line, line_chart
 from loadtest.runs.document import document, table
 from loadtest.scaling.bars import Bar, bar_chart
-from loadtest.scaling.report import PERCENTILES, Growth, ScalingReport, Teamwork, Verdict
+from loadtest.scaling.report import PERCENTILES, Growth, ScalingReport, Teamwork
 
 NOTHING: Final = "-"
 TITLE: Final = "Scaling: accounts and workers"
@@ -80,7 +80,7 @@ def goals(report: ScalingReport) -> Rows:
             each.goal,
             NOTHING if each.ratio is None else f"{each.ratio:.2f}",
             NOTHING if each.low is None or each.high is None else f"{each.low:.2f} to {each.high:.2f}",
-            _met(each),
+            each.word,
         ]
         for each in report.verdicts()
     ]
@@ -221,12 +221,6 @@ def _drained_rows(team: Teamwork) -> list[list[str]]:
         for each in team.rounds
         for worker in each.workers
     ]  # fmt: skip
-
-
-def _met(verdict: Verdict) -> str:
-    if verdict.surely_missed:
-        return "missed"
-    return {True: "met", False: "not shown", None: "not measured"}[verdict.met]
 
 
 def _spread(spread: Spread | None, decimals: int) -> str:

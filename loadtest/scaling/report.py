@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from loadtest.peers.report import Spread
 from loadtest.runs.resampling import CONFIDENCE, REPLICATES, Change, Histograms, percentile_change
@@ -102,15 +102,25 @@ class Teamwork:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`ratio` is None when it could not be measured, and `met` then, too. `surely_missed`: so far beyond the bound that
-    noise does not explain it."""
+    """`met` and `missed` are said only when the whole interval, or every round, is on that side of the bound; between
+    them a goal is `not shown`, and without figures `not measured`."""
 
     goal: str
     ratio: float | None
     low: float | None  # of its interval, or of the rounds
     high: float | None
-    met: bool | None
-    surely_missed: bool = False
+    word: Literal["met", "missed", "not shown", "not measured"]
+
+    @classmethod
+    def judged(cls, goal: str, figures: tuple[float, float, float], bound: float, *, at_most: bool) -> Verdict:
+        """From (ratio, lowest, highest)."""
+        ratio, low, high = (round(each, 4) for each in figures)
+        inside, outside = (high <= bound, low > bound) if at_most else (low >= bound, high < bound)
+        return cls(goal, ratio, low, high, "met" if inside else "missed" if outside else "not shown")
+
+    @classmethod
+    def unmeasured(cls, goal: str) -> Verdict:
+        return cls(goal, None, None, None, "not measured")
 
 
 @dataclass(frozen=True)
@@ -162,9 +172,9 @@ class ScalingReport:
         )
         change = self.over_fewest(growth, PERCENTILES["p99"])
         if change is None:
-            return Verdict(goal, None, None, None, None)
-        ratio, low, high = (round(1 + percent / 100, 4) for percent in (change.percent, change.low, change.high))
-        return Verdict(goal, ratio, low, high, ratio <= MOST_GROWTH, low > MOST_GROWTH)
+            return Verdict.unmeasured(goal)
+        ratios = (1 + change.percent / 100, 1 + change.low / 100, 1 + change.high / 100)
+        return Verdict.judged(goal, ratios, MOST_GROWTH, at_most=True)
 
     def _factor_verdict(self, team: Teamwork) -> Verdict:
         fewest = self.teams[0].workers
@@ -176,14 +186,13 @@ class ScalingReport:
         )
         factor = self.factor(team, of_cores=not measured)
         if factor is None:
-            return Verdict(goal, None, None, None, None)
-        ratio, low, high = (round(each, 4) for each in (factor.median, factor.lowest, factor.highest))
-        return Verdict(goal, ratio, low, high, ratio >= least, high < least)
+            return Verdict.unmeasured(goal)
+        return Verdict.judged(goal, (factor.median, factor.lowest, factor.highest), least, at_most=False)
 
     def failures(self) -> list[str]:
         """What makes the run no pass."""
         lost = [line for growth in self.growths for line in growth.failures()]
-        return lost + [f"surely missed: {each.goal}" for each in self.verdicts() if each.surely_missed]
+        return lost + [f"missed: {each.goal}" for each in self.verdicts() if each.word == "missed"]
 
     def busy(self) -> Spread | None:
         """What others were doing before the parts, in per cent of all cores."""
