@@ -98,8 +98,8 @@ class AccountsTable(faust.Table[bytes, bytes]):
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
     async def on_stop(self) -> None:
+        """The slice in work may still come: Faust stops its agents later."""
         self._behind.forget()
-        self._writer.shutdown()
         await super().on_stop()
 
 

@@ -21,6 +21,7 @@ from agents.engine import Engine
 from models.authorization import Policy
 from tables import accounts
 from tables.accounts import AccountsTable
+from tables.behind import PartitionRows
 from tables.store import MARK, RowStore, StoreDamaged, StoreFull
 from tables.sweep import RoundRobin
 from tests.support import messages as say
@@ -30,11 +31,14 @@ ROWS = 5000
 CHANGELOG = TP("changelog", 1)
 
 
-def opened(folder: Path) -> RowStore:
-    """A store as a worker that starts on `folder` has it."""
+def declared(folder: Path) -> AccountsTable:
+    """A table as a worker that starts on `folder` has it."""
     app = faust.App("store-test", broker="kafka://127.0.0.1:1", store="rocksdb://", datadir=str(folder))
-    table: AccountsTable = accounts.declare(app, 4)
-    return table.rows
+    return accounts.declare(app, 4)
+
+
+def opened(folder: Path) -> RowStore:
+    return declared(folder).rows
 
 
 @pytest.fixture
@@ -275,3 +279,23 @@ def no_file_beyond(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_the_slice_in_work_is_written_when_the_table_has_stopped(tmp_path: Path) -> None:
+    table = declared(tmp_path)
+    table.write([PartitionRows(1, [(b"key-1", b"row")], 5)])
+    await table.on_stop()
+    await table.rows.stop()
+    table.write([PartitionRows(1, [(b"key-2", b"row")], 6)])
+    await table.on_stop()
+    assert table.rows.persisted_offset(CHANGELOG) == 6
+    assert [key for key, _row in table.rows.scan(1, b"", 9)] == [b"key-1", b"key-2"]
+
+
+async def test_rows_are_in_the_store_before_partitions_come_and_go(tmp_path: Path) -> None:
+    table = declared(tmp_path)
+    table.write([PartitionRows(1, [(b"key-1", b"old")], 5)])
+    await table.on_rebalance(set(), set(), set())
+    assert table.rows.persisted_offset(CHANGELOG) == 5
+    table.rows.write(1, [(b"key-1", b"restored")], 7)
+    assert table.row(1, b"key-1") == b"restored"
