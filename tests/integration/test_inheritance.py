@@ -8,6 +8,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.integration.test_transactions import Stage, stage
+from topics.cluster import Cluster
+from topics.transport import inheritance
 from topics.transport.fencing import membership
 from topics.transport.inheritance import end_what_the_dead_left_open
 from topics.transport.transaction import Transactions
@@ -54,3 +56,22 @@ async def test_a_member_that_the_group_does_not_count_any_more_ends_nothing(stag
         consumer._coordinator.generation -= 1
         await alive.commit()
         assert await stage.visible() == [b"of the dead"]
+
+
+async def test_a_worker_that_is_started_again_meanwhile_is_not_fenced(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the dead one's name, and has ended what that left open, between the look for it and its end."""
+    async with stage.member() as consumer, stage.transactions("dead") as dead:
+        await leave_open(stage, dead, consumer)
+        again = Transactions(Cluster(stage.bootstrap), f"{stage.group}-dead", stage.group, timeout_ms=10_000)
+
+        async def is_current(_coordinator: object) -> bool:
+            await again.start()
+            return True
+
+        monkeypatch.setattr(inheritance, "_is_current", is_current)
+        await end_what_the_dead_left_open(consumer, {TopicPartition(stage.target, 0)})
+        await stage.attempt(again, b"of the new one", 10, membership(consumer))
+        await again.stop()
+        assert await stage.visible() == [b"of the new one"]

@@ -106,6 +106,10 @@ class Broker:
         self._fence(producer)
         return producer.epoch
 
+    def epoch(self, name: str) -> int:
+        """Of the producer that has the name now."""
+        return self._producers[name].epoch
+
     def add_partitions(self, name: str, epoch: int, partitions: Iterable[TP]) -> Transaction:
         """The producer's transaction, begun if there is none; raises ProducerFenced."""
         producer = self._current(name, epoch)

@@ -7,15 +7,15 @@ from typing import Any
 
 from aiokafka.errors import ClusterAuthorizationFailedError
 from aiokafka.protocol.group import HeartbeatRequest
-from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from tests.simulation.broker import Broker
 from tests.simulation.turns import turn
 from topics.transport.fencing import Membership
 from topics.transport.inheritance import CONCURRENT_TRANSACTIONS
-from topics.transport.protocol import DescribeTransaction, ListOngoingTransactions
+from topics.transport.protocol import DescribeTransaction, FenceProducer, ListOngoingTransactions
 
 REBALANCE_IN_PROGRESS = 27
+PRODUCER_FENCED = 90
 NODE = 0
 
 
@@ -48,9 +48,12 @@ class Requests:
             names = [transaction.producer for transaction in self._broker.open_transactions()]
             return SimpleNamespace(transaction_states=[(name, 0, "Ongoing", {}) for name in names])
         if isinstance(request, DescribeTransaction):
-            return SimpleNamespace(transaction_states=[(0, self._topics(request._transactional_id), {})])
-        assert isinstance(request, InitProducerIdRequest), f"{request} is not modelled"
-        name = request._transactional_id
+            name = request._transactional_id
+            return SimpleNamespace(transaction_states=[(0, self._broker.epoch(name), self._topics(name), {})])
+        assert isinstance(request, FenceProducer), f"{request} is not modelled"
+        name = request.transactional_id
+        if self._broker.epoch(name) != request.epoch and self._broker.free(name):
+            return SimpleNamespace(error_code=PRODUCER_FENCED)
         if self._broker.free(name):
             self._broker.init_producer(name)
             return SimpleNamespace(error_code=0)

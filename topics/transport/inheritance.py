@@ -5,7 +5,8 @@ A worker that dies inside a transaction leaves it open until its timeout, and th
 to 20 s in which neither the changelog's end nor the committed offsets can be known. Whoever holds the partitions in the
 current generation of the group may end it at once: members that are alive have finished theirs before they rejoined, so
 an open transaction on these partitions belongs to a worker that is dead or frozen, and fenced from the group already.
-A frozen one learns on waking that its producer is fenced as well, and ends.
+A frozen one learns on waking that its producer is fenced as well, and ends. One that is started again at this moment
+takes the dead one's name: its producer has another epoch, and is left alone.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Set
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import CoordinationType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 from aiokafka.protocol.group import HeartbeatRequest
-from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from topics.transport.protocol import DescribeTransaction, ListOngoingTransactions
+from topics.transport.protocol import DescribeTransaction, FenceProducer, ListOngoingTransactions
 
 CONCURRENT_TRANSACTIONS: Final = 51
 MARKERS_TRIES: Final = 100
@@ -30,6 +30,11 @@ ANY_TIMEOUT_MS: Final = 10_000
 """For the producer that is initialised; it never begins a transaction."""
 
 log = logging.getLogger(__name__)
+
+
+class _Producer(NamedTuple):
+    producer_id: int
+    epoch: int
 
 
 async def end_what_the_dead_left_open(consumer: AIOKafkaConsumer, partitions: Set[TopicPartition]) -> list[str]:
@@ -42,11 +47,12 @@ async def end_what_the_dead_left_open(consumer: AIOKafkaConsumer, partitions: Se
     ended = []
     try:
         for transactional_id in await _ongoing(client, f"{coordinator.group_id}-"):
-            if transactional_id == own or not await _has(client, transactional_id, partitions):
+            producer = None if transactional_id == own else await _writer_to(client, transactional_id, partitions)
+            if producer is None:
                 continue
             if not await _is_current(coordinator):
                 break
-            await _end(client, transactional_id)
+            await _end(client, transactional_id, producer)
             log.warning("aborted the transaction that %s had left open", transactional_id)
             ended.append(transactional_id)
     except IncompatibleBrokerVersion:
@@ -69,15 +75,14 @@ async def _ongoing(client: Any, prefix: str) -> list[str]:
     return found
 
 
-async def _has(client: Any, transactional_id: str, partitions: Set[TopicPartition]) -> bool:
+async def _writer_to(client: Any, transactional_id: str, partitions: Set[TopicPartition]) -> _Producer | None:
+    """Who has a transaction open on one of `partitions` under this name."""
     node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
     answer = await client.send(node, DescribeTransaction(transactional_id))
-    return any(
-        TopicPartition(topic, number) in partitions
-        for *_facts, topics, _tags in answer.transaction_states
-        for topic, numbers, _topic_tags in topics
-        for number in numbers
-    )
+    for *_facts, producer_id, epoch, topics, _tags in answer.transaction_states:
+        if any(TopicPartition(topic, each) in partitions for topic, numbers, _t in topics for each in numbers):
+            return _Producer(producer_id, epoch)
+    return None
 
 
 async def _is_current(coordinator: Any) -> bool:
@@ -87,10 +92,12 @@ async def _is_current(coordinator: Any) -> bool:
     return bool(answer.error_code == 0)
 
 
-async def _end(client: Any, transactional_id: str) -> None:
+async def _end(client: Any, transactional_id: str, producer: _Producer) -> None:
+    """Until the abort's markers are written. Then the broker says that the producer has changed, as it does when the
+    name was taken over first: there is nothing left to end."""
     node = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
     for _ in range(MARKERS_TRIES):
-        answer = await client.send(node, InitProducerIdRequest(transactional_id, ANY_TIMEOUT_MS))
-        if answer.error_code != CONCURRENT_TRANSACTIONS:  # else the abort's markers are being written
+        answer = await client.send(node, FenceProducer(transactional_id, ANY_TIMEOUT_MS, *producer))
+        if answer.error_code != CONCURRENT_TRANSACTIONS:
             return
         await asyncio.sleep(MARKERS_WAIT_S)

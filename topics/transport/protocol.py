@@ -1,5 +1,6 @@
 """What aiokafka 0.14 lacks: the answer of TxnOffsetCommit v3 (its request is in wire.py) and OffsetFetch v7 (KIP-447),
-and to find open transactions ListTransactions and DescribeTransactions v0 (KIP-664).
+and to find open transactions ListTransactions and DescribeTransactions v0 (KIP-664), and to end just the one that was
+found InitProducerId v3 (KIP-360).
 
 Field order and types follow the message definitions of the Kafka protocol guide.
 """
@@ -195,3 +196,43 @@ class DescribeTransaction(Request[DescribeTransactionsRequestV0]):  # type: igno
 
     def build(self, struct: type[DescribeTransactionsRequestV0]) -> DescribeTransactionsRequestV0:
         return struct([self._transactional_id], {})
+
+
+class InitProducerIdResponseV3(Response):  # type: ignore[misc]
+    API_KEY = 22
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        _TAGS,
+    )
+
+
+class InitProducerIdRequestV3(RequestStruct):  # type: ignore[misc]
+    API_KEY = 22
+    API_VERSION = 3
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = InitProducerIdResponseV3
+    SCHEMA = Schema(
+        ("transactional_id", _STRING),
+        ("transaction_timeout_ms", Int32),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        _TAGS,
+    )
+
+
+class FenceProducer(Request[InitProducerIdRequestV3]):  # type: ignore[misc]
+    """A new epoch for a transactional id, which ends what is open, unless it has another producer than this by now."""
+
+    API_KEY = 22
+
+    def __init__(self, transactional_id: str, timeout_ms: int, producer_id: int, epoch: int) -> None:
+        self.transactional_id = transactional_id
+        self.epoch = epoch
+        self._fields: tuple[Any, ...] = (transactional_id, timeout_ms, producer_id, epoch, {})
+
+    def build(self, struct: type[InitProducerIdRequestV3]) -> InitProducerIdRequestV3:
+        return struct(*self._fields)
