@@ -16,16 +16,13 @@ from deploy.cli import environment
 from deploy.cli.documents import check_writable, console_beside, write_document, write_text
 from deploy.cli.failures import EXIT_FAILED, UserError
 from deploy.cli.output import Reporter
-from deploy.cli.scalingtables import show
 from deploy.embedded.installation import install_kafka
 from deploy.embedded.kafka import running_broker
 from deploy.embedded.runs import new_run
 from deploy.supervisor import Child, child
 from loadtest.runs.profile import BadProfile
-from loadtest.scaling.comparison import Plan, run
 from loadtest.scaling.errors import ScalingError
-from loadtest.scaling.page import page
-from loadtest.scaling.population import Hits
+from loadtest.scaling.hits import Hits
 from loadtest.scaling.worker import Servers
 from topics.cluster import Cluster
 
@@ -53,6 +50,10 @@ def scaling(  # noqa: PLR0913  (one parameter an option)
     Exits 1 when a request is lost, or a goal (p99 grows by 1.3 at most, two workers do 1.8 times as much) is missed for
     sure.
     """
+    from deploy.cli.scalingtables import show  # noqa: PLC0415  (they bring the engine, which no other command needs)
+    from loadtest.scaling.comparison import Plan, run  # noqa: PLC0415
+    from loadtest.scaling.page import page  # noqa: PLC0415
+
     settings = environment.settings()
     check_writable(json, html)
     with mistakes(), closing(Reporter()) as reporter:

@@ -49,17 +49,20 @@ def up(
     with embedded.servers(settings, reporter.say, keep=keep) as run:
         create_topics(settings, settings.cluster(run.kafka), reporter.say)
         with engine(settings, run, reporter.say) as processes:
-            addresses = _addresses(settings, run, processes)
-            if as_json:
-                print_json(addresses)
-            else:
-                for name, address in addresses.items():
-                    results().print(f"  {name:<15} {address}", soft_wrap=True)
-            reporter.say("running; Ctrl-C stops everything")
             try:
+                _tell(_addresses(settings, run, processes), as_json)
+                reporter.say("running; Ctrl-C stops everything")
                 watch(processes.children)
             finally:
                 reporter.say("stopping worker and sink")
+
+
+def _tell(addresses: dict[str, str | int], as_json: bool) -> None:
+    if as_json:
+        print_json(addresses)
+    else:
+        for name, address in addresses.items():
+            results().print(f"  {name:<15} {address}", soft_wrap=True)
 
 
 def worker() -> None:

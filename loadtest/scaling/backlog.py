@@ -22,7 +22,8 @@ from loadtest.scaling import process
 from loadtest.scaling.errors import ScalingError
 from loadtest.scaling.ground import Committed, make_topics, owners, skip_input, write_rows
 from loadtest.scaling.growth import BUSY_SAMPLE_S, LEAVING_S
-from loadtest.scaling.population import Population, hit
+from loadtest.scaling.hits import hit
+from loadtest.scaling.population import Population
 from loadtest.scaling.process import Spent, spent
 from loadtest.scaling.worker import Servers, WorkerProcess, calmed, worker_name, workers
 from loadtest.spool import Group

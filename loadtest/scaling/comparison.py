@@ -15,8 +15,9 @@ from loadtest.runs.profile import Profile
 from loadtest.scaling.backlog import Cores, Team
 from loadtest.scaling.errors import ScalingError
 from loadtest.scaling.growth import Crowd
+from loadtest.scaling.hits import Hits
 from loadtest.scaling.opening import Opening, opening
-from loadtest.scaling.population import HISTORY, Hits, Population, Template, templates
+from loadtest.scaling.population import HISTORY, Population, Template, templates
 from loadtest.scaling.process import now_ms
 from loadtest.scaling.report import Growth, ScalingReport, Teamwork
 from loadtest.scaling.worker import Servers

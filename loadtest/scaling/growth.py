@@ -16,7 +16,8 @@ from loadtest.runs.profile import Profile, Share
 from loadtest.runs.series import Series
 from loadtest.scaling import process
 from loadtest.scaling.ground import make_topics, skip_input, write_rows
-from loadtest.scaling.population import Hits, Population, hit
+from loadtest.scaling.hits import Hits, hit
+from loadtest.scaling.population import Population
 from loadtest.scaling.worker import Servers, calmed, workers
 from loadtest.spool import Spool
 

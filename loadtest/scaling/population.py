@@ -11,12 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
-import numpy as np
 from aiokafka import ConsumerRecord
 from faust.types import TP
-from numpy.typing import NDArray
 
 from agents.engine import Engine
 from loadtest.openloop import Progress
@@ -35,8 +33,6 @@ HISTORY: Final = 5
 
 MOST_REQUESTS: Final = 200
 """Kept for a template; an account that is asked for more begins again."""
-
-Hits = Literal["uniform", "zipf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +163,3 @@ class Population:
 
     def _template(self, number: int) -> Template:
         return self.templates[number % len(self.templates)]
-
-
-def hit(size: int, count: int, hits: Hits, seed: int) -> NDArray[np.int64]:
-    """Which accounts of `size` make `count` requests: each as likely as any other and no two related, or by Zipf's law
-    (the second half as often as the first, the third a third as often), wherever they lie in the store."""
-    rng = np.random.default_rng(seed)
-    if hits == "uniform":
-        return rng.integers(0, size, count)
-    up_to = np.cumsum(1 / np.arange(1, size + 1))
-    ranks = np.searchsorted(up_to, rng.random(count) * up_to[-1])
-    places: NDArray[np.int64] = rng.permutation(size)[ranks]
-    return places

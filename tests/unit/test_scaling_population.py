@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from loadtest.scaling.population import HISTORY, TEMPLATES, Population, Template, account_id, hit, templates
+from loadtest.scaling.hits import hit
+from loadtest.scaling.population import HISTORY, TEMPLATES, Population, Template, account_id, templates
 from tables import rows
 from tests.support.engine import Bench
 from topics import codec
