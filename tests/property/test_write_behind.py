@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tables.behind import PartitionRows, WriteBehind
+from tests.support.jobs import Jobs
 
 PARTITIONS = range(2)
 KEYS = [b"account-%d" % number for number in range(4)]
@@ -46,35 +46,12 @@ class Disk:
         self.offsets[partition] = offset
 
 
-class Thread:
-    """Runs its jobs when it is told to."""
-
-    def __init__(self) -> None:
-        self.jobs: deque[Job] = deque()
-
-    def submit(self, run: Callable[[], None]) -> Job:
-        self.jobs.append(job := Job(self, run))
-        return job
-
-    def run_one(self) -> None:
-        self.jobs.popleft().run()
-
-
-class Job:
-    def __init__(self, thread: Thread, run: Callable[[], None]) -> None:
-        self._thread, self.run = thread, run
-
-    def result(self) -> None:
-        while self in self._thread.jobs:
-            self._thread.run_one()
-
-
 class Worker(RuleBasedStateMachine):
     """Writes, and reads what it wrote."""
 
     @initialize(kept=st.sampled_from([0, 3000, 1_000_000]))
     def start(self, kept: int) -> None:
-        self.disk, self.thread = Disk(), Thread()
+        self.disk, self.thread = Disk(), Jobs()
         self.behind = WriteBehind(self.disk.row, self.disk.write, self.thread, kept)
         self.changelog: dict[int, list[tuple[bytes, bytes]]] = {partition: [] for partition in PARTITIONS}
         self.ended = False
@@ -132,7 +109,7 @@ TestWorker.settings = settings(max_examples=150, stateful_step_count=30, deadlin
 
 
 def test_memory_is_bounded() -> None:
-    disk, thread = Disk(), Thread()
+    disk, thread = Disk(), Jobs()
     behind = WriteBehind(disk.row, disk.write, thread, kept_bytes=100_000)
     for number in range(1000):
         behind.write([PartitionRows(0, [(b"%d" % number, bytes(1000))], number)])
@@ -142,7 +119,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_a_failure_is_told_by_whatever_comes_next() -> None:
-    disk, thread = Disk(), Thread()
+    disk, thread = Disk(), Jobs()
     behind = WriteBehind(disk.row, disk.write, thread)
     disk.full = True
     behind.write([PartitionRows(0, [(b"a", b"1")], 0)])
@@ -153,7 +130,7 @@ def test_a_failure_is_told_by_whatever_comes_next() -> None:
 
 
 def test_nothing_is_written_after_a_write_that_failed() -> None:
-    disk, thread = Disk(), Thread()
+    disk, thread = Disk(), Jobs()
     behind = WriteBehind(disk.row, disk.write, thread)
     disk.full = True
     behind.write([PartitionRows(0, [(b"a", b"1")], 0), PartitionRows(1, [(b"b", b"1")], 0)])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 
 from tests.simulation.turns import until
+from tests.support.jobs import Jobs
 
 
 class Store:
@@ -35,31 +35,15 @@ class Store:
         return sorted(item for item in self.rows.get(partition, {}).items() if item[0] > after)[:limit]
 
 
-class Writer:
+class Writer(Jobs):
     """A worker's thread for the rows: an activity of its own, which comes to its jobs when the scheduler likes."""
 
     def __init__(self, is_quick: Callable[[], bool]) -> None:
         """`is_quick`: whether the disk has come to the next job."""
-        self.jobs: deque[Job] = deque()
+        super().__init__()
         self._is_quick = is_quick
-
-    def submit(self, run: Callable[[], None]) -> Job:
-        self.jobs.append(job := Job(self, run))
-        return job
 
     async def work(self) -> None:
         while True:
             await until("rows to write", lambda: bool(self.jobs) and self._is_quick())
-            self.jobs.popleft().run()
-
-
-class Job:
-    """Something to be run once, after everything that was submitted before."""
-
-    def __init__(self, writer: Writer, run: Callable[[], None]) -> None:
-        self._writer, self.run = writer, run
-
-    def result(self) -> None:
-        """Whoever waits lets the thread run until this is done."""
-        while self in self._writer.jobs:
-            self._writer.jobs.popleft().run()
+            self.run_one()
