@@ -97,10 +97,10 @@ def own_servers(settings: Settings, reporter: Reporter) -> Iterator[Servers]:
 
 @contextmanager
 def mistakes() -> Iterator[None]:
-    """Errors of the run as errors of the user."""
+    """A load that cannot be is the user's mistake."""
     try:
         yield
-    except (ScalingError, BadProfile) as error:
+    except BadProfile as error:
         raise UserError(str(error)) from error
 
 

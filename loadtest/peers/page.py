@@ -132,12 +132,7 @@ def _ms(figure: float) -> str:
 
 
 def _plain(spread: Spread | None, decimals: int) -> str:
-    if spread is None:
-        return NOTHING
-    middle = f"{spread.median:,.{decimals}f}"
-    if spread.rounds == 1:
-        return middle
-    return f"{middle} ({spread.lowest:,.{decimals}f} to {spread.highest:,.{decimals}f})"
+    return NOTHING if spread is None else spread.told(decimals)
 
 
 def _met(verdict: Verdict) -> str:

@@ -28,6 +28,13 @@ class Spread:
         known = [figure for figure in figures if figure is not None]
         return cls(statistics.median(known), min(known), max(known), len(known)) if known else None
 
+    def told(self, decimals: int) -> str:
+        """The median, and the range of more than one round."""
+        middle = f"{self.median:,.{decimals}f}"
+        if self.rounds == 1:
+            return middle
+        return f"{middle} ({self.lowest:,.{decimals}f} to {self.highest:,.{decimals}f})"
+
 
 @dataclass(slots=True)
 class Round:

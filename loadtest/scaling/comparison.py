@@ -130,7 +130,7 @@ def _workers(plan: Plan, servers: Servers, made: Sequence[Template], view: View)
         played = teams[which].play(number, plan.backlog, plan.seed + number)
         found[which].rounds.append(played)
         view.say(
-            f"  {_workers_in_words(plan.workers[which])}: {played.rate:,.0f}/s, "
+            f"  {found[which].title}: {played.rate:,.0f}/s, "
             f"{played.rate_of_cores:,.0f} in a second of processor time of each"
         )
 
@@ -139,10 +139,6 @@ def _workers(plan: Plan, servers: Servers, made: Sequence[Template], view: View)
         teams[0].play(WARMING_UP, plan.backlog, plan.seed)
     interleaved(plan.rounds, len(teams), play, lambda number: view.say(f"workers, round {number} of {plan.rounds}"))
     return found
-
-
-def _workers_in_words(count: int) -> str:
-    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def _available() -> set[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from loadtest.errors import LoadtestError
 
-class ScalingError(Exception):
+
+class ScalingError(LoadtestError):
     """The run cannot go on, or its plan makes no sense."""

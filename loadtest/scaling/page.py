@@ -179,10 +179,9 @@ def _latency_chart(report: ScalingReport) -> str:
 def _rate_chart(report: ScalingReport) -> str:
     bars = []
     for team in report.teams:
-        name = "1 worker" if team.workers == 1 else f"{team.workers} workers"
         for kind, spread, colour in (("wall", team.rate(), 0), ("a core each", team.rate_of_cores(), 2)):
             if spread:
-                bars.append(Bar(f"{name}, {kind}", spread.median, spread.lowest, spread.highest, colour))
+                bars.append(Bar(f"{team.title}, {kind}", spread.median, spread.lowest, spread.highest, colour))
     return bar_chart("Decisions per second", bars, "per second")
 
 
@@ -224,12 +223,7 @@ def _drained_rows(team: Teamwork) -> list[list[str]]:
 
 
 def _spread(spread: Spread | None, decimals: int) -> str:
-    if spread is None:
-        return NOTHING
-    middle = f"{spread.median:,.{decimals}f}"
-    if spread.rounds == 1:
-        return middle
-    return f"{middle} ({spread.lowest:,.{decimals}f} to {spread.highest:,.{decimals}f})"
+    return NOTHING if spread is None else spread.told(decimals)
 
 
 def _percent(spread: Spread | None) -> str:

@@ -73,6 +73,10 @@ class Teamwork:
     workers: int
     rounds: list[Drained] = field(default_factory=list)
 
+    @property
+    def title(self) -> str:
+        return "1 worker" if self.workers == 1 else f"{self.workers} workers"
+
     def rate(self) -> Spread | None:
         """Decisions per second on the wall clock."""
         return Spread.of(each.rate for each in self.rounds)
