@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import faust
 from aiokafka.errors import ProducerFenced
@@ -46,6 +47,9 @@ from topics.cluster import Cluster
 from topics.declarations import CLOCK, INPUTS
 from topics.transport.consumer import Slice
 from topics.transport.transaction import Transactions
+
+STOPPING_S: Final = 5.0
+"""What a worker that is told to end gives its slice in work; one lasts some milliseconds."""
 
 
 @dataclass(slots=True)
@@ -153,6 +157,14 @@ def _listen(worker: Worker) -> None:
 
     app.timer(worker.settings.clock_tick_ms / 1000)(tick)
     faust_app.tables(app).before_recovery = partial(_start_producers, worker)
+    faust_app.tables(app).before_stop = partial(_finish_slice, worker)
+
+
+async def _finish_slice(worker: Worker) -> None:
+    """A slice that is left open keeps its requests waiting until the next owner has ended its transaction. Without a
+    broker it is left all the same, or the worker could not be told to end."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(worker.decider.revoked(faust_app.consumer(worker.app)), STOPPING_S)
 
 
 def _fenced(settings: Settings) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import messages as say
 from tests.support.checker import Run
+from tests.support.emptying import open_transactions
 from tests.support.story import ACCOUNTS, just_now, open_accounts, story
 from tests.support.traffic import Load, bodies, producer, send, wait_for
 from tests.support.workers import WorkerProcess, worker
@@ -79,6 +80,25 @@ def test_a_worker_killed_twice_from_outside_under_load(empty_kafka: str, tmp_pat
         wait_for(kafka, "authorization-decisions", len(told))
         Run(kafka).check()
     asyncio.run(Run(kafka).post(database))
+
+
+@pytest.mark.parametrize("step", ["decide", "write"])
+def test_a_worker_told_to_end_finishes_the_slice_in_work(step: str, empty_kafka: str, tmp_path: Path) -> None:
+    """Requests of a slice that it leaves open wait until its successor has ended the transaction."""
+    kafka, told = empty_kafka, story(500, seed=10)
+    with worker(kafka, tmp_path, fault=f"TERM:{step}:20") as leaving:
+        leaving.wait_ready()
+        open_accounts(kafka)
+        load = Load(kafka, told, rate=500)
+        load.start()
+        leaving.wait_ended()
+        assert open_transactions(kafka) == []
+        load.join(60)
+    assert "Traceback" not in leaving.output(), leaving.output()
+    with worker(kafka, tmp_path) as successor:
+        successor.wait_ready()
+        wait_for(kafka, "authorization-decisions", len(told))
+        Run(kafka).check()
 
 
 def times_ready(process: WorkerProcess) -> int:

@@ -20,7 +20,7 @@ from tests.support import messages as say
 from tests.support.checker import Run
 from tests.support.story import just_now, open_accounts, story
 from tests.support.traffic import Load, bodies, producer, read, send, wait_for
-from tests.support.workers import worker
+from tests.support.workers import WorkerProcess, worker
 from topics import codec
 from topics.admin import changelog, ensure_topics
 from topics.cluster import Cluster
@@ -70,11 +70,24 @@ def test_one_worker_from_end_to_end(empty_kafka: str, tmp_path: Path) -> None:
         again = [record.value() for p in wait_for(kafka, "authorization-decisions", 5) for record in p]
         assert again[-1] == again[0]
 
-        page = urllib.request.urlopen(f"http://127.0.0.1:{only.metrics_port()}/metrics", timeout=5).read().decode()
-        assert 'otb_outcomes_total{outcome="approved",type="authorization-request"} 4.0' in page
-        assert 'otb_dead_letters_total{reason="not-json"} 1.0' in page
-        assert "otb_decision_latency_seconds_bucket" in page
-        assert "otb_consumer_lag_records{partition=" in page
+        wait_for_metrics(
+            only,
+            'otb_outcomes_total{outcome="approved",type="authorization-request"} 4.0',
+            'otb_dead_letters_total{reason="not-json"} 1.0',
+            "otb_decision_latency_seconds_bucket",
+            "otb_consumer_lag_records{partition=",  # counted with every tick of the clock
+        )
+
+
+def wait_for_metrics(process: WorkerProcess, *wanted: str) -> None:
+    """Until the worker's page of metrics has all of these."""
+    url, deadline = f"http://127.0.0.1:{process.metrics_port()}/metrics", time.monotonic() + 30
+    while True:
+        page = urllib.request.urlopen(url, timeout=5).read().decode()
+        if all(each in page for each in wanted):
+            return
+        assert time.monotonic() < deadline, page
+        time.sleep(0.1)
 
 
 def test_what_a_producer_aborted_is_never_decided(empty_kafka: str, tmp_path: Path) -> None:

@@ -59,10 +59,15 @@ def empty(bootstrap: str) -> None:
     _delete_topics(client)
 
 
+def open_transactions(bootstrap: str) -> list[str]:
+    """Transactional ids of the producers that have one."""
+    [answer] = asyncio.run(_answers(bootstrap, [ListOngoingTransactions()]))
+    return [transactional_id for transactional_id, *_rest in answer.transaction_states]
+
+
 def _abort_transactions(bootstrap: str) -> None:
     """What the broker would abort by itself, later, would go to the next test's topics of the same names."""
-    [answer] = asyncio.run(_answers(bootstrap, [ListOngoingTransactions()]))
-    for transactional_id, *_rest in answer.transaction_states:
+    for transactional_id in open_transactions(bootstrap):
         Producer({"bootstrap.servers": bootstrap, "transactional.id": transactional_id}).init_transactions(PATIENCE_S)
 
 

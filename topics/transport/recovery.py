@@ -138,6 +138,7 @@ class MarkerAwareTables(TableManager):
 
     before_recovery: Callable[[], Awaitable[Any]] | None = None
     before_input: Callable[[], Awaitable[None]] | None = None  # after every assignment
+    before_stop: Callable[[], Awaitable[None]] | None = None  # input comes no more, the consumer has not left its group
     recovery_deadline_s: float = 300.0
 
     @property
@@ -154,3 +155,8 @@ class MarkerAwareTables(TableManager):
         # Faust's own sleeps a second, for agents that declare tables while they start.
         await self._update_channels()
         await self.recovery.start()
+
+    async def on_stop(self) -> None:
+        if self.before_stop is not None:
+            await self.before_stop()
+        await super().on_stop()
