@@ -1,8 +1,8 @@
-"""One part of a round: so many workers share the partitions, and work off a backlog that is there when they are timed.
+"""One part of a round: so many workers share the partitions, and work off a backlog that comes to them all at once.
 
-Requests wait in the input topic, so nobody has to make them while workers are measured. What a worker has done shows in
-the offsets that its group has committed: exact at the moment of each commit. A worker's figures run from its first
-commit after the last request was sent to its last one before anybody ran out of work.
+Requests stand in the input topic before workers see the first one, so nobody has to make them while workers are
+measured. What a worker has done shows in the offsets that its group has committed: exact at the moment of each commit.
+A worker's figures run from its first commit to its last one before anybody ran out of work.
 """
 
 from __future__ import annotations
@@ -17,21 +17,18 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
-from loadtest import clients
 from loadtest.scaling import process
 from loadtest.scaling.errors import ScalingError
-from loadtest.scaling.ground import Committed, make_topics, owners, skip_input, write_rows
+from loadtest.scaling.ground import Committed, make_topics, owners, send_backlog, skip_input, write_rows
 from loadtest.scaling.growth import BUSY_SAMPLE_S, LEAVING_S
 from loadtest.scaling.hits import hit
 from loadtest.scaling.population import Population
 from loadtest.scaling.process import Spent, spent
 from loadtest.scaling.worker import Servers, WorkerProcess, calmed, worker_name, workers
-from loadtest.spool import Group
 from topics.declarations import AUTHORIZATIONS
 
 LOOK_S: Final = 0.05
 SHARED_OUT_S: Final = 60.0
-SENT_S: Final = 60.0
 STUCK_S: Final = 60.0
 
 
@@ -123,7 +120,7 @@ class Team:
         busy = psutil.cpu_percent(BUSY_SAMPLE_S)
         servers, population = self._servers, self._population
         numbers = [int(each) for each in hit(population.size, backlog, "uniform", seed)]
-        groups = list(population.requests(numbers, f"{self.group}-{number}", servers.partitions))
+        requests = [record for (record,) in population.requests(numbers, f"{self.group}-{number}", servers.partitions)]
         write_rows(servers.cluster, self.group, servers.partitions, population.rows(sorted(self._touched)))
         self._touched = set(numbers)
         skip_input(servers.cluster, self.group, servers.partitions, LEAVING_S)
@@ -132,7 +129,7 @@ class Team:
                 calmed(each)
             owned = self._shared_out(team)
             with self._pinned(team):
-                ends = self._send(groups)
+                ends = send_backlog(servers.cluster, self.group, servers.partitions, requests)
                 looks = self._watch(team, ends)
         return summary(number, busy, looks, owned, ends, pinned=self._cores is not None)
 
@@ -166,23 +163,6 @@ class Team:
             yield
         finally:
             process.pin(os.getpid(), mine)
-
-    def _send(self, groups: Iterable[Group]) -> dict[int, int]:
-        """Send everything as quickly as the broker takes it; partition -> offset behind its last request."""
-        cluster = self._servers.cluster
-        producer = clients.producer(cluster)
-        for (record,) in groups:
-            while True:
-                try:
-                    producer.produce(record.topic, record.value, record.key, record.partition)
-                    break
-                except BufferError:
-                    producer.poll(LOOK_S)
-            producer.poll(0)
-        if producer.flush(SENT_S):
-            raise ScalingError(f"the broker did not take the backlog within {SENT_S:.0f} s")
-        with closing(clients.reader(cluster)) as reader:
-            return clients.end_offsets(reader, AUTHORIZATIONS.name, self._servers.partitions)
 
     def _watch(self, team: Sequence[WorkerProcess], ends: Mapping[int, int]) -> list[Look]:
         """Look until every request is decided."""

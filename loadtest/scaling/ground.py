@@ -16,13 +16,16 @@ from confluent_kafka.admin import AdminClient
 
 from loadtest import clients
 from loadtest.scaling.errors import ScalingError
+from loadtest.spool import Record
 from topics.admin import changelog, ensure_topics
 from topics.cluster import Cluster
-from topics.declarations import INPUTS
+from topics.declarations import AUTHORIZATIONS, INPUTS
 from topics.keys import partition_for
 
 ROWS_A_TRANSACTION: Final = 5000
 _TRANSACTION_S: Final = 60.0
+_LONGEST_TRANSACTION_MS: Final = 900_000
+"""As long as brokers allow (transaction.max.timeout.ms): a backlog may be long."""
 _PAUSE_S: Final = 0.2
 _QUIET: Final = {"log_level": 0}
 
@@ -41,17 +44,11 @@ def write_rows(
 ) -> int:
     """Write rows to the group's changelog, in transactions as its workers do, and return how many bytes they have."""
     topic = changelog(group).name
-    sender = Producer({**cluster.librdkafka(), "transactional.id": f"{group}-rows", "linger.ms": 5, **_QUIET})
-    sender.init_transactions(_TRANSACTION_S)
+    sender = _transactional(cluster, f"{group}-rows")
     sender.begin_transaction()
     size = number = 0
     for number, (key, row) in enumerate(rows, 1):
-        while True:
-            try:
-                sender.produce(topic, row, key, partition_for(key, partitions))
-                break
-            except BufferError:
-                sender.poll(0.1)
+        _produce(sender, topic, row, key, partition_for(key, partitions))
         size += len(row)
         if number % ROWS_A_TRANSACTION == 0:
             sender.commit_transaction(_TRANSACTION_S)
@@ -60,6 +57,49 @@ def write_rows(
     sender.commit_transaction(_TRANSACTION_S)
     on_progress(number)
     return size
+
+
+def send_backlog(cluster: Cluster, group: str, partitions: int, records: Iterable[Record]) -> dict[int, int]:
+    """Send requests to the authorizations topic, and return each partition's offset behind its last one. Readers see
+    all of them at once, in the moment in which this returns: they are one transaction."""
+    sender = _transactional(cluster, f"{group}-backlog")
+    sender.begin_transaction()
+    for record in records:
+        _produce(sender, record.topic, record.value, record.key, record.partition)
+    sender.flush(_TRANSACTION_S)
+    reader = clients.reader(cluster, **{"isolation.level": "read_uncommitted"})
+    try:
+        ends = clients.end_offsets(reader, AUTHORIZATIONS.name, partitions)
+    finally:
+        reader.close()
+    sender.commit_transaction(_TRANSACTION_S)
+    return ends
+
+
+def _transactional(cluster: Cluster, transactional_id: str) -> Producer:
+    sender = Producer(
+        {
+            **cluster.librdkafka(),
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": _LONGEST_TRANSACTION_MS,
+            "linger.ms": 5,
+            **_QUIET,
+        }
+    )
+    sender.init_transactions(_TRANSACTION_S)
+    return sender
+
+
+def _produce(sender: Producer, topic: str, value: bytes, key: bytes, partition: int) -> None:
+    """Into the producer's queue, as soon as it has room."""
+    while True:
+        try:
+            sender.produce(topic, value, key, partition)
+        except BufferError:
+            sender.poll(0.1)
+        else:
+            sender.poll(0)
+            return
 
 
 def skip_input(cluster: Cluster, group: str, partitions: int, patience: float) -> None:
