@@ -81,7 +81,7 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     metrics = WorkerMetrics()
     app = faust_app.make(settings, cluster, cluster_id)
     table = accounts.declare(app, settings.partitions)
-    table.on_full = give_up
+    table.on_failure = give_up
     table.on_newer = refuse
     transactions = Transactions(
         cluster, f"{settings.app_id}-{settings.worker}", settings.app_id, settings.transaction_timeout_ms
@@ -124,16 +124,7 @@ def _listen(worker: Worker) -> None:
     @app.agent(inputs, name="decider")
     async def decide(stream: faust.StreamT[Any]) -> None:
         async for event in stream.events():
-            try:
-                await worker.decider.handle(cast(Slice, event.message.value), faust_app.consumer(app))
-            except asyncio.CancelledError:
-                raise
-            except (PartitionMismatch, rows.NewerRow) as refusal:
-                refuse(refusal)
-            except ProducerFenced:
-                give_up(_fenced(worker.settings))
-            except BaseException:
-                abandon("the outcome of a transaction is unknown")
+            await _handle(worker, cast(Slice, event.message.value))
 
     async def revoked(_app: Any, _partitions: Any, **_kwargs: Any) -> None:
         worker.metrics.ready.set(0)
@@ -158,6 +149,20 @@ def _listen(worker: Worker) -> None:
     app.timer(worker.settings.clock_tick_ms / 1000)(tick)
     faust_app.tables(app).before_recovery = partial(_start_producers, worker)
     faust_app.tables(app).before_stop = partial(_finish_slice, worker)
+
+
+async def _handle(worker: Worker, slice_: Slice) -> None:
+    """One slice; whatever goes wrong ends the worker, each in its way."""
+    try:
+        await worker.decider.handle(slice_, faust_app.consumer(worker.app))
+    except asyncio.CancelledError:
+        raise
+    except (PartitionMismatch, rows.NewerRow) as refusal:
+        refuse(refusal)
+    except ProducerFenced:
+        give_up(_fenced(worker.settings))
+    except BaseException:
+        abandon("the outcome of a transaction is unknown")
 
 
 async def _finish_slice(worker: Worker) -> None:

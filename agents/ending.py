@@ -8,9 +8,11 @@ import os
 import sys
 from typing import Final, NoReturn
 
+from topics.transport.recovery import RecoveryOverdue
+
 EXIT_UNKNOWN_OUTCOME: Final = 70
-"""The worker ended because a transaction's outcome is unknown, its tables could not be restored, their disk is full, or
-it stood still; restart it."""
+"""The worker ended because a transaction's outcome is unknown, its tables could not be restored, they are damaged or
+their disk is full, or it stood still; restart it."""
 
 EXIT_REFUSED: Final = 1
 """The worker must not go on with what it found, and a restart does not help."""
@@ -24,9 +26,17 @@ def abandon(reason: str) -> NoReturn:
     _end(EXIT_UNKNOWN_OUTCOME)
 
 
-def give_up(reason: Exception | str) -> NoReturn:
+def give_up(reason: BaseException | str) -> NoReturn:
     """Because of something that is known and needs no trace."""
     log.critical("worker ends: %s", reason)
+    _end(EXIT_UNKNOWN_OUTCOME)
+
+
+def crashed(reason: BaseException) -> NoReturn:
+    """Because a part of Faust has failed, with its trace unless that tells nothing."""
+    if isinstance(reason, RecoveryOverdue):
+        give_up(reason)
+    log.critical("worker ends: a part of it has failed", exc_info=reason)
     _end(EXIT_UNKNOWN_OUTCOME)
 
 

@@ -10,6 +10,7 @@ import faust
 import mode.loop
 from faust.types.auth import CredentialsT
 
+from agents.ending import crashed
 from agents.settings import Settings
 from topics.cluster import Cluster
 from topics.transport.consumer import SliceConsumer, SliceTransport
@@ -104,6 +105,10 @@ class Process(faust.Worker):
     def __init__(self, app: faust.App) -> None:
         super().__init__(app, loglevel="WARNING", quiet=True, redirect_stdouts=False)
         self.spinner = None
+
+    def _crash(self, reason: BaseException) -> None:
+        """Mode would stop everything in order. It has hung in that, with a part that waits for the one that failed."""
+        crashed(reason)
 
     def _gather_all(self) -> None:
         for task in asyncio.all_tasks(self.loop):

@@ -9,11 +9,14 @@ crash the store then is as it was some batches ago, rows and offset alike, and w
 that are in the log must not follow rows that were in memory only, or a crash would leave a gap that no offset tells of:
 the memory is flushed before the first of them.
 
-A full disk is no damage: whatever meets it tells `on_full`, which ends the worker in one line. After a restart the rows
-that did not fit come from the changelog, and until there is space the partitions are another worker's.
-
 The changelog has everything, so damaged files are no reason to stay down: a partition whose database cannot be opened
 is begun anew, and when damage shows later, all are marked, so that they are begun anew at the next start.
+
+A full disk is no damage. After a restart the rows that did not fit come from the changelog, and until there is space
+the partitions are another worker's.
+
+Whatever meets one or the other tells `on_failure`, which ends the worker in one line: an exception would have to find
+its way out of Faust, from its fetcher for example, and has got lost there.
 """
 
 from __future__ import annotations
@@ -60,16 +63,20 @@ FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 log = logging.getLogger(__name__)
 
 
-class StoreDamaged(RuntimeError):
-    """A partition's files are damaged. No record is to blame: the worker has to end, and restores at its next start."""
+class StoreFailure(RuntimeError):
+    """The worker cannot go on with its store. No record is to blame."""
 
 
-class StoreFull(RuntimeError):
+class StoreDamaged(StoreFailure):
+    """A partition's files are damaged: the worker has to end, and restores at its next start."""
+
+
+class StoreFull(StoreFailure):
     """The disk of the store has no space left."""
 
 
-def refuse(error: StoreFull) -> None:
-    """What a store does about a full disk unless it is told better."""
+def refuse(error: StoreFailure) -> None:
+    """What a store does about it unless it is told better."""
     raise error
 
 
@@ -96,7 +103,7 @@ def open_database(path: Path) -> rocksdict.Rdict:
 class RowStore(rocksdb.Store):
     """Rows by account id, beside the changelog offset up to which they are complete."""
 
-    on_full: Callable[[StoreFull], None] = staticmethod(refuse)
+    on_failure: Callable[[StoreFailure], None] = staticmethod(refuse)
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -188,17 +195,20 @@ class RowStore(rocksdb.Store):
         return rows
 
     def _note_full(self, error: Exception) -> None:
-        """Tell `on_full`, if a full disk is what the error tells of."""
+        """Tell `on_failure`, if a full disk is what the error tells of."""
         if any(os.strerror(code) in str(error) for code in FULL):
-            self.on_full(StoreFull(f"no space left for the local store in {self.path}"))
+            self.on_failure(StoreFull(f"no space left for the local store in {self.path}"))
 
     def _note_damage(self, partition: int, error: Exception) -> None:
-        """Leave marks for the next start and raise StoreDamaged, if damage is what the error tells of. All partitions
-        in hand are marked: they are on the same disk, and finding them one by one would take a start each."""
+        """Leave marks for the next start, tell `on_failure` and raise StoreDamaged, if damage is what the error tells
+        of. All partitions in hand are marked: they are on the same disk, and finding them one by one would take a start
+        each."""
         if _tells_of_damage(error):
             for each in {partition, *self._dbs}:
                 (self.partition_path(each) / MARK).touch()
-            raise StoreDamaged(f"the store of partition {partition} is damaged: {error}") from error
+            what = f"the store of partition {partition} is damaged: {error}"
+            self.on_failure(StoreDamaged(what))
+            raise StoreDamaged(what) from error
 
     def apply_changelog_batch(self, batch: Iterable[Any], *_decoders: Any, **_named: Any) -> None:
         """Faust's own path (standby partitions): the same single write per partition."""

@@ -5,6 +5,7 @@ SIGNAL:STEP:COUNT   ends or freezes at a numbered step of a commit, for example 
 HANG:STEP:COUNT     stands still there for ever, and its event loop with it
 HANG:STEP:COUNT:S   the same for S seconds
 STANDSTILL:COUNT    the agent waits for ever at its COUNT-th slice; everything else goes on
+DAMAGED:WRITER      the first write to its store finds that damaged, by the main thread (a restore) or that of the rows
 SLOW_RECOVERY:S     its tables are not restored before S seconds have passed
 EARLY               the seek that Faust makes between resuming input and emptying the streams' queues takes until a
                     slice is in a queue (at most 2 s), and the agent is slow to take it out
@@ -18,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from typing import Any
 
@@ -26,6 +28,7 @@ from mode.utils.queues import FlowControlQueue
 from agents.app import run
 from agents.decider import Decider
 from agents.settings import Settings
+from tables.store import RowStore
 from tests.support import next_row
 from topics.transport.consumer import SliceConsumer
 from topics.transport.recovery import MarkerAwareRecovery
@@ -86,6 +89,17 @@ def let_the_agent_stand_still(count: int) -> None:
     Decider.handle = stand_still  # type: ignore[method-assign]
 
 
+def let_the_store_be_damaged(writer: str) -> None:
+    write = RowStore.write
+
+    def find_damage(store: RowStore, partition: int, *rest: Any, **named: Any) -> None:
+        if threading.current_thread().name.lower().startswith(writer):
+            store._note_damage(partition, Exception("Corruption: block checksum mismatch"))
+        write(store, partition, *rest, **named)
+
+    RowStore.write = find_damage  # type: ignore[method-assign]
+
+
 def let_recovery_take(seconds: int) -> None:
     need_recovery, done_at = MarkerAwareRecovery.need_recovery, time.monotonic() + seconds
 
@@ -104,6 +118,7 @@ def main() -> None:
     of_the_code = {
         "EARLY": let_input_come_early,
         "STANDSTILL": lambda: let_the_agent_stand_still(int(rest)),
+        "DAMAGED": lambda: let_the_store_be_damaged(rest),
         "SLOW_RECOVERY": lambda: let_recovery_take(int(rest)),
     }
     if kind in of_the_code:
