@@ -13,7 +13,7 @@ from yarl import URL
 
 from tables.behind import PartitionRows, WriteBehind
 from tables.rows import NewerRow, require_known
-from tables.store import RowStore, StoreFailure, refuse
+from tables.store import RowStore, StoreFailure, nobody
 
 OnNewer = Callable[[NewerRow], None]
 """Told of a row that a later release wrote; should not return, because Faust would swallow what is raised."""
@@ -45,7 +45,7 @@ class _KnownRows(RowStore):
 class AccountsTable(faust.Table[bytes, bytes]):
     """Rows by account id. The engine uses the methods here, never Faust's mapping interface."""
 
-    on_failure: Callable[[StoreFailure], None] = staticmethod(refuse)
+    on_failure: Callable[[StoreFailure], None] = staticmethod(nobody)
     on_newer: OnNewer | None = None  # of rows only: without it anything may be stored
 
     def _new_store(self) -> RowStore:

@@ -27,7 +27,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import rocksdict
 from faust.stores import rocksdb
@@ -75,9 +75,8 @@ class StoreFull(StoreFailure):
     """The disk of the store has no space left."""
 
 
-def refuse(error: StoreFailure) -> None:
-    """What a store does about it unless it is told better."""
-    raise error
+def nobody(_failure: StoreFailure) -> None:
+    """Is told, unless somebody else is: the failure is raised."""
 
 
 def open_database(path: Path) -> rocksdict.Rdict:
@@ -103,7 +102,7 @@ def open_database(path: Path) -> rocksdict.Rdict:
 class RowStore(rocksdb.Store):
     """Rows by account id, beside the changelog offset up to which they are complete."""
 
-    on_failure: Callable[[StoreFailure], None] = staticmethod(refuse)
+    on_failure: Callable[[StoreFailure], None] = staticmethod(nobody)
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -195,9 +194,9 @@ class RowStore(rocksdb.Store):
         return rows
 
     def _note_full(self, error: Exception) -> None:
-        """Tell `on_failure`, if a full disk is what the error tells of."""
+        """Tell `on_failure` and raise StoreFull, if a full disk is what the error tells of."""
         if any(os.strerror(code) in str(error) for code in FULL):
-            self.on_failure(StoreFull(f"no space left for the local store in {self.path}"))
+            self._fail(StoreFull, f"no space left for the local store in {self.path}", error)
 
     def _note_damage(self, partition: int, error: Exception) -> None:
         """Leave marks for the next start, tell `on_failure` and raise StoreDamaged, if damage is what the error tells
@@ -206,9 +205,12 @@ class RowStore(rocksdb.Store):
         if _tells_of_damage(error):
             for each in {partition, *self._dbs}:
                 (self.partition_path(each) / MARK).touch()
-            what = f"the store of partition {partition} is damaged: {error}"
-            self.on_failure(StoreDamaged(what))
-            raise StoreDamaged(what) from error
+            self._fail(StoreDamaged, f"the store of partition {partition} is damaged: {error}", error)
+
+    def _fail(self, kind: type[StoreFailure], what: str, error: Exception) -> NoReturn:
+        """The exception is kept nowhere: it would keep the database open by way of the frames in its trace."""
+        self.on_failure(kind(what))
+        raise kind(what) from error
 
     def apply_changelog_batch(self, batch: Iterable[Any], *_decoders: Any, **_named: Any) -> None:
         """Faust's own path (standby partitions): the same single write per partition."""
