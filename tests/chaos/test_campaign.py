@@ -27,7 +27,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from deploy.embedded.kafka import SHORT_LIVED
 from models.messages import AccountUpdate, JournalEntry, Posting
 from tables import rows
-from tests.chaos.campaign import checker, page, story
+from tests.chaos.campaign import checker, conduct, page, story
 from tests.chaos.campaign.__main__ import report
 from tests.chaos.campaign.clock import ProducerClock, wrongly_stamped
 from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Trial
@@ -36,7 +36,7 @@ from tests.chaos.campaign.faults.clocks import ahead
 from tests.chaos.campaign.faults.cluster import COORDINATOR_PARTITIONS, coordinator_partition
 from tests.chaos.campaign.faults.reassignment import reassign
 from tests.chaos.campaign.figures import Progress
-from tests.chaos.campaign.history import DECISIONS, INPUTS, UPDATES, History, Record
+from tests.chaos.campaign.history import ALL, DECISIONS, INPUTS, UPDATES, History, Record
 from tests.chaos.campaign.link import END_TRANSACTION, Link
 from tests.chaos.campaign.load import Load
 from tests.chaos.campaign.pairing import Pair, is_from_the_future, is_poison, merged, other_choice
@@ -514,6 +514,16 @@ def test_decisions_are_counted_by_when_they_were_made() -> None:
     assert watch.decided(90.0, 110.0) == 3
 
 
+def test_every_record_is_in_one_share_of_a_partition() -> None:
+    assert conduct.shares(500_000) == [ALL], "what fits is checked whole"
+    shares = conduct.shares(7_200_000)
+    assert len(shares) == 5
+    found = Counter(share.part for n in range(10_000) for share in shares if share.has(f"c{n}-acct-{n % 7}".encode()))
+    assert sum(found.values()) == 10_000
+    assert min(found[share.part] for share in shares) > 1800, "and the shares are alike"
+    assert sum(share.has(None) for share in shares) == 1
+
+
 @pytest.fixture
 def campaign(tmp_path: Path) -> Campaign:
     """One that is not started."""
@@ -787,8 +797,12 @@ LOAD = 500
 
 
 @pytest.mark.timeout(600)
-def test_a_short_campaign_loses_nothing(tmp_path: Path, kafka_jars: list[Path]) -> None:
-    """Each kind of process killed once, always by the same schedule; less than three minutes in all."""
+def test_a_short_campaign_loses_nothing(
+    tmp_path: Path, kafka_jars: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kind of process killed once, always by the same schedule; less than three minutes in all. It is checked in
+    shares, as a long one is."""
+    monkeypatch.setattr(conduct, "MOST_AT_ONCE", 2000)
     told: list[str] = []
     world = World(tmp_path, kafka_jars, jvm_options=SHORT_LIVED)
     campaign = Campaign(SEED, SECONDS, chosen(SHORT), world, lambda line, _done: told.append(line), rate=LOAD)

@@ -38,7 +38,7 @@ def main(
         typer.Option(help=FAULTS_HELP),
     ] = None,
     brokers: Annotated[int, typer.Option(help="1, or 3 for a cluster, which has faults of its own")] = 1,
-    rate: Annotated[int | None, typer.Option(min=1, help="records a second; 600, or 200 to three brokers")] = None,
+    rate: Annotated[int | None, typer.Option(min=1, help="records a second; 600, or 500 to three brokers")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
     page_file: Annotated[Path | None, typer.Option("--page", help="write the report there")] = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Checks one partition's history of a finished run. What must hold:
+"""Checks one partition's history of a finished run, or a share of it. What must hold:
 
 1.  Every input that is a message has one reply, in the order of the inputs, and the auditor gives the same. What is
     declined because it had waited too long had done so.
@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from tables import rows
 from tests.chaos.campaign.figures import Progress
-from tests.chaos.campaign.history import SHED_AFTER_MS, History, Record, read
+from tests.chaos.campaign.history import REPLIES, SHED_AFTER_MS, History, Record, Share, read, topic_records
 from tests.chaos.campaign.pairing import (
     Pair,
     Sides,
@@ -62,7 +62,8 @@ class Finding(NamedTuple):
 
 @dataclass(slots=True)
 class Checked:
-    """What one partition amounts to. `replies`: reply topic -> what its reader must have read (`reader.digest`)."""
+    """What a share of a partition amounts to. `replies`: reply topic -> what its reader must have read of the whole
+    partition (`reader.digest`); with the first share."""
 
     partition: int
     messages: int
@@ -74,13 +75,15 @@ class Checked:
     replies: dict[str, tuple[int, str]]
 
 
-def checked(bootstrap: str, partition: int) -> Checked:
-    """Read and check one partition of a finished run."""
-    history = read(bootstrap, partition)
+def checked(bootstrap: str, partition: int, share: Share) -> Checked:
+    """Read and check a share of one partition of a finished run."""
+    history = read(bootstrap, partition, share)
     poison = poisoned(history)
     messages = sum(map(len, history.inputs.values())) - poison
     early = sum(is_from_the_future(record) for records in history.inputs.values() for record in records)
-    replies = {topic: digest(records) for topic, records in history.replies.items()}
+    replies = {}
+    if share.part == 0:
+        replies = {topic: digest(topic_records(bootstrap, topic, partition)) for topic in REPLIES}
     return Checked(
         partition, messages, poison, early, len(history.entries), figures(history), findings(history), replies
     )

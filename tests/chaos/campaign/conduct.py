@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from deploy.embedded.errors import StartError
 from tests.chaos.campaign import checker, ledger, story
 from tests.chaos.campaign.faults import Damage, Fault
-from tests.chaos.campaign.history import APP_ID, INPUTS
+from tests.chaos.campaign.history import APP_ID, INPUTS, Share
 from tests.chaos.campaign.load import Load
 from tests.chaos.campaign.reader import Place
 from tests.chaos.campaign.schedule import Appointment, schedule
@@ -29,7 +29,7 @@ from tests.support.auditor import Disagreement
 from tests.support.traffic import PARTITIONS, producer, wait_for
 
 RATE: Final = 600
-RATE_OF_SEVERAL: Final = 200
+RATE_OF_SEVERAL: Final = 500
 """Records a second; fewer where several brokers, each with its replicas, share the machine."""
 PATIENCE_S: Final = 90.0
 """A fault from which nothing has recovered for this long is given up on; far more than any recovery takes."""
@@ -44,6 +44,8 @@ LONG_S: Final = 4.0
 LEAST_MEANWHILE: Final = 0.5
 """Decisions that must have been made by the end of a longer time, of those that were asked for in it."""
 POLL_S: Final = 0.05
+MOST_AT_ONCE: Final = 400_000
+"""Messages of a partition that are checked at once, with replies and entries: 7 kB each."""
 
 Say = Callable[[str, float], None]
 """(a line about what is happening, share of the campaign that is done)"""
@@ -232,7 +234,7 @@ class Campaign:
         result = self.result
         self._say("checking every partition", 0.88)
         reader_until = time.monotonic() + PATIENCE_S  # for all that it has yet to read
-        for checked in _checked(self._world.kafka):
+        for checked in _checked(self._world.kafka, shares(load.delivered)):
             result.messages += checked.messages
             result.poison += checked.poison
             result.from_the_future += checked.from_the_future
@@ -290,10 +292,17 @@ def _watching(bootstrap: str) -> Iterator[Watch]:
         watch.close()
 
 
-def _checked(bootstrap: str) -> list[checker.Checked]:
-    """Every partition, side by side: nothing else runs by then."""
+def shares(messages: int) -> list[Share]:
+    """Of each partition of a run with so many messages."""
+    parts = 1 + messages // (PARTITIONS * MOST_AT_ONCE)
+    return [Share(part, parts) for part in range(parts)]
+
+
+def _checked(bootstrap: str, shares_: Sequence[Share]) -> Iterator[checker.Checked]:
+    """Every share of every partition, side by side: nothing else runs by then."""
     with ProcessPoolExecutor(min(PARTITIONS, os.cpu_count() or 1), get_context("spawn")) as pool:
-        return list(pool.map(checker.checked, [bootstrap] * PARTITIONS, range(PARTITIONS)))
+        todo = [(partition, share) for partition in range(PARTITIONS) for share in shares_]
+        yield from pool.map(checker.checked, [bootstrap] * len(todo), *zip(*todo, strict=True))
 
 
 def _number(found: int | None) -> float | None:

@@ -1,12 +1,17 @@
-"""What the topics say about one partition number. Everything about an account is in one partition number of every
-topic, so a run is checked partition by partition and never has to be in memory whole."""
+"""What the topics say about one partition number, or about a share of its accounts.
+
+Everything about an account is in one partition number of every topic, so a run is checked partition by partition, and a
+long one share by share: it never has to be in memory whole.
+"""
 
 from __future__ import annotations
 
+import base64
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 import orjson
 
@@ -34,6 +39,7 @@ MAX_FUTURE_MS: Final = 300_000
 """A message dated further ahead of its record is refused."""
 UPDATES: Final = ACCOUNT_UPDATES.name
 DECISIONS: Final = AUTHORIZATION_DECISIONS.name
+REPLIES: Final = (UPDATES, DECISIONS)
 INPUTS: Final = {  # input topic -> where its replies go
     ACCOUNT_EVENTS.name: UPDATES,
     PAYMENTS.name: UPDATES,
@@ -51,9 +57,24 @@ class Record(NamedTuple):
     value: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The accounts of a partition that are number `part` of `of` shares; what is about no account is in one of them."""
+
+    part: int = 0
+    of: int = 1
+
+    def has(self, key: bytes | None) -> bool:
+        """Whether a record with this key is in it."""
+        return self.of == 1 or crc32(key or b"") % self.of == self.part
+
+
+ALL: Final = Share()
+
+
 @dataclass
 class History:
-    """One partition of everything, in topic order. `rows`: the changelog's last row of each account."""
+    """One partition of everything, or a share of it, in topic order. `rows`: the changelog's last row of an account."""
 
     partition: int
     inputs: dict[str, list[Record]]
@@ -80,22 +101,24 @@ class History:
         ]
 
 
-def read(bootstrap: str, partition: int) -> History:
+def read(bootstrap: str, partition: int, share: Share = ALL) -> History:
     """The history of a finished run; raises AssertionError when a topic cannot be read to its end."""
+
+    def mine(topic: str) -> Iterator[Record]:
+        return (record for record in topic_records(bootstrap, topic, partition) if share.has(record.key))
+
+    letters = (orjson.loads(record.value or b"") for record in topic_records(bootstrap, DEAD_LETTERS.name, partition))
     return History(
         partition,
-        {topic: list(records(bootstrap, topic, partition)) for topic in INPUTS},
-        {topic: list(records(bootstrap, topic, partition)) for topic in (UPDATES, DECISIONS)},
-        [entry_of(record.value) for record in records(bootstrap, JOURNAL_ENTRIES.name, partition)],
-        {
-            (record.key or b"").decode(): record.value or b""
-            for record in records(bootstrap, changelog(APP_ID).name, partition)
-        },
-        [orjson.loads(record.value or b"") for record in records(bootstrap, DEAD_LETTERS.name, partition)],
+        {topic: list(mine(topic)) for topic in INPUTS},
+        {topic: list(mine(topic)) for topic in REPLIES},
+        [entry_of(record.value) for record in mine(JOURNAL_ENTRIES.name)],
+        {(record.key or b"").decode(): record.value or b"" for record in mine(changelog(APP_ID).name)},
+        [letter for letter in letters if share.has(base64.b64decode(letter["key_base64"] or b""))],
     )
 
 
-def records(bootstrap: str, topic: str, partition: int) -> Iterator[Record]:
+def topic_records(bootstrap: str, topic: str, partition: int) -> Iterator[Record]:
     """Every committed record of one partition, in offset order."""
     for record in read_partition(bootstrap, topic, partition, PATIENCE_S):
         yield Record(record.offset(), record.timestamp()[1], record.key(), record.value())

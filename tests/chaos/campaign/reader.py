@@ -15,9 +15,8 @@ from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from tests.chaos.campaign.history import DECISIONS, UPDATES, Record
+from tests.chaos.campaign.history import DECISIONS, REPLIES, Record
 
-TOPICS: Final = (DECISIONS, UPDATES)
 LONGEST_PAUSE_S: Final = 6
 """A reader that does not ask for more for so long is thrown out of its group."""
 POLL_S: Final = 0.05
@@ -84,7 +83,7 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         try:
-            self._consumer.subscribe(list(TOPICS), on_assign=self._take)
+            self._consumer.subscribe(list(REPLIES), on_assign=self._take)
             while not self._closing.wait(self._pause_s):
                 if self._most == 0:
                     time.sleep(POLL_S)

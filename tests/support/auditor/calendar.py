@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,8 +15,14 @@ CRUISES = [4411]
 
 
 def yyyymm(now: int) -> int:
+    """The month that `now` lies in, as 202611."""
+    return _month_of(now // DAY)
+
+
+@cache
+def _month_of(days: int) -> int:
     """Counts months by hand, on purpose not the way the engine does."""
-    days, year, month = now // DAY, 1970, 1
+    year, month = 1970, 1
     while True:
         leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
         length = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]
