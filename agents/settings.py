@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     partitions: Annotated[int, Field(ge=1, le=1024, description="partitions of every topic")] = 4
     replication: Annotated[int, Field(ge=1, le=7, description="replicas of every topic")] = 1
 
-    fetch_wait_ms: Annotated[int, Field(ge=1, le=1500, description="longest wait of a fetch for new records")] = 5
+    fetch_wait_ms: Annotated[
+        int, Field(ge=1, le=1500, description="wait of a fetch for new records; longer where none come")
+    ] = 5
     max_slice: Annotated[int, Field(ge=1, le=50_000, description="most records decided in one transaction")] = 4000
     session_timeout_s: Annotated[
         int, Field(ge=6, le=60, description="a silent worker loses its partitions after this")

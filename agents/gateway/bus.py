@@ -29,6 +29,7 @@ from topics import codec
 from topics.cluster import Cluster
 from topics.declarations import AUTHORIZATION_DECISIONS, AUTHORIZATIONS
 from topics.keys import partition_for
+from topics.transport.fetching import make_patient
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class KafkaBus:
     """Use: `start`, then `ship` and `listen` as tasks, `flush`, `stop`."""
 
     def __init__(self, cluster: Cluster, metrics: GatewayMetrics, fetch_wait_ms: int) -> None:
-        """`fetch_wait_ms`: longest wait of a fetch for replies."""
+        """`fetch_wait_ms`: wait of a fetch for replies; longer where none come."""
         self._cluster = cluster
         self._fetch_wait_ms = fetch_wait_ms
         self._outbox: deque[_Parcel] = deque()
@@ -100,6 +101,7 @@ class KafkaBus:
         )
         for client in (self._producer, self._consumer):
             await self._connect(client, deadline, patience_s)
+        make_patient(self._consumer)
         await self._wait_for_topics(self._consumer, deadline)
         self._partitions = len(await self._producer.partitions_for(AUTHORIZATIONS.name))
         replies = await self._producer.partitions_for(AUTHORIZATION_DECISIONS.name)

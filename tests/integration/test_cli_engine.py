@@ -21,7 +21,6 @@ from typer.testing import CliRunner, Result
 from agents.settings import Settings
 from deploy.cli.app import build
 from deploy.embedded.kafka import SHORT_LIVED
-from tests.support.workers import QUIET
 
 # A background job inherits an ignored SIGINT; a user's terminal does not.
 AT_A_TERMINAL = (
@@ -53,7 +52,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, kafka_jars: list[Path]) -> Iter
 
 def started(home: Path) -> subprocess.Popen[bytes]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTB_")}
-    environment |= {**QUIET, "OTB_SHED_AFTER_MS": "0"}  # a busy machine lets requests wait
+    environment["OTB_SHED_AFTER_MS"] = "0"  # a busy machine lets requests wait
     environment |= {"OTB_HOME": str(home), "JAVA_TOOL_OPTIONS": " ".join(SHORT_LIVED)}
     return subprocess.Popen(
         [sys.executable, "-c", AT_A_TERMINAL, "up", "--json"],

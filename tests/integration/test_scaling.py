@@ -11,18 +11,14 @@ from typer.testing import CliRunner
 from agents.settings import Settings
 from deploy.cli.app import build
 from deploy.embedded.kafka import SHORT_LIVED
-from tests.support.workers import QUIET
 
 
 @pytest.fixture
 def home(tmp_path: Path, kafka_jars: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: ARG001  (fetched)
-    """A home of its own that shares the downloaded jars. Slices are small, so that a short backlog fills several, and
-    idle workers ask seldom."""
+    """A home of its own that shares the downloaded jars. Slices are small: a short backlog fills several."""
     (tmp_path / "cache").symlink_to(Settings().home.expanduser().absolute() / "cache")
     monkeypatch.setenv("OTB_HOME", str(tmp_path))
     monkeypatch.setenv("OTB_MAX_SLICE", "100")
-    for name, value in QUIET.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", " ".join(SHORT_LIVED))
     return tmp_path
 

@@ -38,6 +38,16 @@ def test_a_store_found_damaged_ends_the_worker_and_is_begun_anew(writer: str, em
         Run(kafka).check()
 
 
+def test_a_part_of_faust_that_fails_ends_the_worker(empty_kafka: str, tmp_path: Path) -> None:
+    with worker(empty_kafka, tmp_path) as first:
+        first.wait_ready()
+        open_accounts(empty_kafka)
+    with worker(empty_kafka, tmp_path / "elsewhere", fault="BROKEN") as second:
+        assert second.wait_ended() == EXIT_UNKNOWN_OUTCOME
+        assert "worker ends: a part of it has failed" in second.output()
+        assert second.output().rstrip().endswith("LookupError: nobody expects this")
+
+
 def test_a_restore_that_takes_longer_than_it_may_ends_the_worker(empty_kafka: str, tmp_path: Path) -> None:
     with worker(empty_kafka, tmp_path, fault="SLOW_RECOVERY:120", recovery_deadline_s=5) as slow:
         assert slow.wait_ended() == EXIT_UNKNOWN_OUTCOME

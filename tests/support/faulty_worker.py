@@ -6,6 +6,7 @@ HANG:STEP:COUNT     stands still there for ever, and its event loop with it
 HANG:STEP:COUNT:S   the same for S seconds
 STANDSTILL:COUNT    the agent waits for ever at its COUNT-th slice; everything else goes on
 DAMAGED:WRITER      the first write to its store finds that damaged, by the main thread (a restore) or that of the rows
+BROKEN              writing to its store while it is restored raises what nobody expects
 SLOW_RECOVERY:S     its tables are not restored before S seconds have passed
 EARLY               the seek that Faust makes between resuming input and emptying the streams' queues takes until a
                     slice is in a queue (at most 2 s), and the agent is slow to take it out
@@ -100,6 +101,13 @@ def let_the_store_be_damaged(writer: str) -> None:
     RowStore.write = find_damage  # type: ignore[method-assign]
 
 
+def let_a_restore_be_broken() -> None:
+    def fail(*_args: Any, **_named: Any) -> None:
+        raise LookupError("nobody expects this")
+
+    RowStore.write = fail  # type: ignore[method-assign]
+
+
 def let_recovery_take(seconds: int) -> None:
     need_recovery, done_at = MarkerAwareRecovery.need_recovery, time.monotonic() + seconds
 
@@ -118,6 +126,7 @@ def main() -> None:
     of_the_code = {
         "EARLY": let_input_come_early,
         "STANDSTILL": lambda: let_the_agent_stand_still(int(rest)),
+        "BROKEN": let_a_restore_be_broken,
         "DAMAGED": lambda: let_the_store_be_damaged(rest),
         "SLOW_RECOVERY": lambda: let_recovery_take(int(rest)),
     }

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 START_TIMEOUT_S = 90
-QUIET = {"OTB_FETCH_WAIT_MS": "50"}
-"""A worker without input asks twenty times a second for some, not two hundred times: tests run beside others."""
 
 
 @dataclass
@@ -71,7 +69,7 @@ def otb(command: str, folder: Path, settings: Mapping[str, str]) -> Iterator[Wor
     """`otb COMMAND` with these variables and no other of ours, once it is ready; gone when the block ends."""
     log = folder / f"{command}-{time.monotonic_ns()}.log"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OTB_")}
-    environment |= {**QUIET, **settings, "PYTHONUNBUFFERED": "1"}
+    environment |= {**settings, "PYTHONUNBUFFERED": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.cli", command],
@@ -97,7 +95,7 @@ def worker(
     log = folder / f"{name}-{time.monotonic_ns()}.log"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OTB_")}
     environment |= {"OTB_KAFKA": kafka, "OTB_HOME": str(folder), "OTB_WORKER": name, "PYTHONUNBUFFERED": "1"}
-    environment |= QUIET | {"OTB_SHED_AFTER_MS": "0"}  # tests let requests wait
+    environment["OTB_SHED_AFTER_MS"] = "0"  # tests let requests wait
     environment |= {f"OTB_{key.upper()}": str(value) for key, value in settings.items()}
     if fault is not None:
         environment["OTB_FAULT"] = fault

@@ -1,7 +1,7 @@
 """Faust's consumer, made to hand out slices: everything one poll fetched, from all owned partitions, as one event.
 
 What differs from Faust's own, and why (its source at 0.15.3):
-- records are read committed and a fetch waits 5 ms at most by default (Faust: uncommitted, 1,500 ms);
+- records are read committed, and a fetch waits briefly for them (fetching.py; Faust: uncommitted, 1,500 ms);
 - the membership is noted in the fetcher's thread the moment records leave it;
 - one slice is in work at a time and the next poll waits for it, so that records gather into one slice meanwhile
   (Faust instead fills a buffer, takes full partitions out of the active set, and sleeps a second), and they are
@@ -61,7 +61,8 @@ class SliceThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         await super().on_start()
         require_stable_offsets(self._consumer)
-        make_holdable(self._consumer)
+        # A restore ends with partitions resumed, which must not wait for a fetch that travels.
+        make_holdable(self._consumer, lambda: cast(SliceConsumer, self.consumer).takes_input)
 
     async def _fetch_records(self, consumer: AIOKafkaConsumer, *args: Any, **kwargs: Any) -> Any:
         takes_input = cast(SliceConsumer, self.consumer).takes_input
@@ -262,7 +263,7 @@ class SliceConsumer(driver.Consumer):
 
 
 class SliceTransport(driver.Transport):
-    """Faust's transport with our consumer, which waits `fetch_wait_ms` at most for new records."""
+    """Faust's transport with our consumer, whose fetches wait `fetch_wait_ms` for records, longer where none come."""
 
     def __init__(self, url: Any, app: Any, fetch_wait_ms: int) -> None:
         super().__init__(url, app)
