@@ -210,6 +210,7 @@ def _watch_partitions(worker: Worker) -> None:
 
 
 async def _start_producers(worker: Worker) -> None:
+    faust_app.consumer(worker.app).floors = worker.decider.committed
     await asyncio.gather(worker.transactions.start(), worker.ticker.start())
 
 

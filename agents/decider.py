@@ -68,6 +68,7 @@ class Decider:
         self._step = step
         self._clock = clock
         self._next_offset: dict[TP, int] = {}
+        self.committed: dict[TP, int] = {}  # source offsets, of every assignment there was
         self.finished = 0  # slices and revocations done with
         self.lock = asyncio.Lock()
 
@@ -136,6 +137,7 @@ class Decider:
         self._step("apply")
         self._write_rows(self._committed(decided, ends))
         self._next_offset.update(offsets)
+        self.committed.update(offsets)
         self._metrics.observe(decided, records, decided_at - started, time.perf_counter() - started)
         self._step("done")
 

@@ -7,6 +7,7 @@ HANG:STEP:COUNT:S   the same for S seconds
 STANDSTILL:COUNT    the agent waits for ever at its COUNT-th slice; everything else goes on
 DAMAGED:WRITER      the first write to its store finds that damaged, by the main thread (a restore) or that of the rows
 BROKEN              writing to its store while it is restored raises what nobody expects
+STALE:COUNT         its group's coordinator tells offsets of COUNT records before those that were committed
 SLOW_RECOVERY:S     its tables are not restored before S seconds have passed
 EARLY               the seek that Faust makes between resuming input and emptying the streams' queues takes until a
                     slice is in a queue (at most 2 s), and the agent is slow to take it out
@@ -24,6 +25,7 @@ import threading
 import time
 from typing import Any
 
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from mode.utils.queues import FlowControlQueue
 
 from agents.app import run
@@ -101,6 +103,16 @@ def let_the_store_be_damaged(writer: str) -> None:
     RowStore.write = find_damage  # type: ignore[method-assign]
 
 
+def let_offsets_be_stale(count: int) -> None:
+    fetch = GroupCoordinator.fetch_committed_offsets
+
+    async def stale(coordinator: GroupCoordinator, partitions: Any) -> Any:
+        told = await fetch(coordinator, partitions)
+        return {tp: each._replace(offset=max(0, each.offset - count)) for tp, each in told.items()}
+
+    GroupCoordinator.fetch_committed_offsets = stale
+
+
 def let_a_restore_be_broken() -> None:
     def fail(*_args: Any, **_named: Any) -> None:
         raise LookupError("nobody expects this")
@@ -128,6 +140,7 @@ def main() -> None:
         "STANDSTILL": lambda: let_the_agent_stand_still(int(rest)),
         "BROKEN": let_a_restore_be_broken,
         "DAMAGED": lambda: let_the_store_be_damaged(rest),
+        "STALE": lambda: let_offsets_be_stale(int(rest)),
         "SLOW_RECOVERY": lambda: let_recovery_take(int(rest)),
     }
     if kind in of_the_code:

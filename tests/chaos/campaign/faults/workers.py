@@ -33,7 +33,8 @@ class Killed:
 
 @dataclass(frozen=True)
 class KilledAtStep:
-    """SIGKILL at a numbered step of a commit, somewhere in the first hundred commits after a start."""
+    """SIGKILL at a numbered step of a commit, somewhere in the first thirty commits after a start: each takes seconds
+    behind a backlog."""
 
     step: str
     proof: Proof = "decisions"
@@ -49,7 +50,7 @@ class KilledAtStep:
 
     def strike(self, world: World, random: Random) -> Damage:
         world.stop_worker()
-        count = random.randrange(1, 100)
+        count = random.randrange(1, 30)
         doomed = world.start_worker(fault=f"KILL:{self.step}:{count}")
         if doomed.wait_ended() != -signal.SIGKILL:
             raise AssertionError(f"the worker did not kill itself:\n{doomed.output()}")
@@ -85,7 +86,7 @@ class FrozenInCommit:
         world.start_worker(SECOND).wait_ready()
         world.stop_worker()
         step = random.choice(["decide", "write", "commit", "apply"])
-        count = random.randrange(1, 100)
+        count = random.randrange(1, 30)
         victim = world.start_worker(fault=f"STOP:{step}:{count}")
         victim.wait_stopped()
         at = time.time()
