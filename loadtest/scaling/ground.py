@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from typing import Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
@@ -61,17 +62,15 @@ def write_rows(
 
 def send_backlog(cluster: Cluster, group: str, partitions: int, records: Iterable[Record]) -> dict[int, int]:
     """Send requests to the authorizations topic, and return each partition's offset behind its last one. Readers see
-    all of them at once, in the moment in which this returns: they are one transaction."""
+    all of them at once, in the moment in which this returns: they are one transaction. Raises ScalingError."""
     sender = _transactional(cluster, f"{group}-backlog")
     sender.begin_transaction()
     for record in records:
         _produce(sender, record.topic, record.value, record.key, record.partition)
-    sender.flush(_TRANSACTION_S)
-    reader = clients.reader(cluster, **{"isolation.level": "read_uncommitted"})
-    try:
+    if sender.flush(_TRANSACTION_S):
+        raise ScalingError(f"the broker did not take the backlog within {_TRANSACTION_S:.0f} s")
+    with closing(clients.reader(cluster, **{"isolation.level": "read_uncommitted"})) as reader:
         ends = clients.end_offsets(reader, AUTHORIZATIONS.name, partitions)
-    finally:
-        reader.close()
     sender.commit_transaction(_TRANSACTION_S)
     return ends
 
