@@ -147,7 +147,7 @@ def _listen(worker: Worker) -> None:
     app.on_rebalance_complete.connect(cast(Any, restored), weak=False)
 
     app.timer(worker.settings.clock_tick_ms / 1000)(tick)
-    faust_app.tables(app).before_recovery = partial(_start_producers, worker)
+    faust_app.tables(app).before_recovery = partial(_before_recovery, worker)
     faust_app.tables(app).before_stop = partial(_finish_slice, worker)
 
 
@@ -209,7 +209,8 @@ def _watch_partitions(worker: Worker) -> None:
     faust_app.tables(worker.app).before_input = before_input
 
 
-async def _start_producers(worker: Worker) -> None:
+async def _before_recovery(worker: Worker) -> None:
+    """The consumer learns where it must not go behind; both producers start."""
     faust_app.consumer(worker.app).floors = worker.decider.committed
     await asyncio.gather(worker.transactions.start(), worker.ticker.start())
 

@@ -135,13 +135,13 @@ class Decider:
             await self._transactions.abort()
             return
         self._step("apply")
-        self._write_rows(self._committed(decided, ends))
+        self._write_rows(self._changed_rows(decided, ends))
         self._next_offset.update(offsets)
         self.committed.update(offsets)
         self._metrics.observe(decided, records, decided_at - started, time.perf_counter() - started)
         self._step("done")
 
-    def _committed(self, decided: Decided, ends: Mapping[TopicPartition, int]) -> list[PartitionRows]:
+    def _changed_rows(self, decided: Decided, ends: Mapping[TopicPartition, int]) -> list[PartitionRows]:
         return [
             PartitionRows(partition, rows, ends[TopicPartition(self._changelog, partition)])
             for partition, rows in decided.rows.items()

@@ -26,7 +26,7 @@ def abandon(reason: str) -> NoReturn:
     _end(EXIT_UNKNOWN_OUTCOME)
 
 
-def give_up(reason: BaseException | str) -> NoReturn:
+def give_up(reason: Exception | str) -> NoReturn:
     """Because of something that is known and needs no trace."""
     log.critical("worker ends: %s", reason)
     _end(EXIT_UNKNOWN_OUTCOME)

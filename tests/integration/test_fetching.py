@@ -100,8 +100,7 @@ async def test_a_fetch_that_waits_long_is_answered_as_soon_as_a_record_comes(
     topic = f"{topic_prefix}long"
     async with idle(kafka, topic) as (consumer, waits), AIOKafkaProducer(bootstrap_servers=kafka) as producer:
         make_patient(consumer)
-        consumer._fetcher._in_vain = 10
-        consumer._fetcher.shortest_ms = 35
+        consumer._fetcher._wait_ms = 35_000
         consumer.assign([TopicPartition(topic, 0)])
         assert not await consumer.getmany(timeout_ms=500)
         assert waits == [35_000], "it travels"

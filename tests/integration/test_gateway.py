@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -118,11 +117,6 @@ def open_accounts(kafka: str, *more: Inbound) -> None:
     wait_for(kafka, "account-updates", len(wanted))
 
 
-def page(process: WorkerProcess) -> str:
-    text: str = urllib.request.urlopen(f"http://127.0.0.1:{process.metrics_port()}/metrics", timeout=5).read().decode()
-    return text
-
-
 def wait_until(said: Any, wanted: Any) -> None:
     """`said()` becomes `wanted`."""
     deadline = time.monotonic() + PATIENCE_S
@@ -190,7 +184,7 @@ def test_an_iso_client_lives_through_the_lifecycle_on_two_connections(empty_kafk
             assert holds(kafka, "acct-0") == {"ref-1": 2700}
             assert holds(kafka, "acct-1") == {"ref-5": 700}
 
-            metrics = page(process)
+            metrics = process.metrics()
             assert 'otb_gateway_requests_total{code="00",type="0100"} 3.0' in metrics
             assert 'otb_gateway_requests_total{code="10",type="0100"} 1.0' in metrics
             assert 'otb_gateway_requests_total{code="00",type="0421"} 1.0' in metrics
@@ -240,7 +234,7 @@ def test_garbage_between_good_frames_and_a_burst(empty_kafka: str, tmp_path: Pat
             assert {answer[63] for answer in answers} == {request.network_reference for request in requests}
             assert {code(answer) for answer in answers} == {("0110", "00")}
 
-            metrics = page(process)
+            metrics = process.metrics()
             assert 'otb_gateway_malformed_total{reason="not-iso8583"} 3.0' in metrics
             assert 'otb_gateway_malformed_total{reason="unsupported-type"} 1.0' in metrics
             assert 'otb_gateway_malformed_total{reason="missing-element"} 1.0' in metrics
@@ -286,7 +280,7 @@ def test_what_a_frozen_worker_decides_too_late_leaves_no_hold(empty_kafka: str, 
         only.signal(signal.SIGCONT)
         wait_until(lambda: holds(kafka, "acct-0"), {held: 5000})
         wait_until(lambda: holds(kafka, "acct-1"), {"ref-2": 700})
-        wait_until(lambda: "otb_gateway_reversals_waiting 0.0" in page(process), True)
+        wait_until(lambda: "otb_gateway_reversals_waiting 0.0" in process.metrics(), True)
         acknowledged = {
             body["message_id"]: (body["network_reference"], body["outcome"], body["released"])
             for body in bodies(kafka, "authorization-decisions")
@@ -298,7 +292,7 @@ def test_what_a_frozen_worker_decides_too_late_leaves_no_hold(empty_kafka: str, 
         assert code(link.ask(of("ref-4", 3000))) == ("0110", "00")
         assert code(link.ask(say.stand_in("ref-2", 700, "acct-1", transmitted_at=just_now()), "0121")) == ("0130", "00")
         assert holds(kafka, "acct-0") == {held: 5000, "ref-4": 3000}
-        metrics = page(process)
+        metrics = process.metrics()
         slow = int(held.removeprefix("first-"))  # how many came before it and were too late
         assert f'otb_gateway_late_replies_total{{type="authorization-decision"}} {4 + slow}.0' in metrics
         assert 'otb_gateway_late_replies_total{type="advice-acknowledgement"} 1.0' in metrics
@@ -320,9 +314,9 @@ def test_kafka_goes_away_and_comes_back(own_broker: Broker, tmp_path: Path) -> N
         assert code(link.manage("301")) == ("0810", "00")
         own_broker.start()
         own_broker.wait_ready()
-        wait_until(lambda: "otb_gateway_reversals_waiting 0.0" in page(process), True)
+        wait_until(lambda: "otb_gateway_reversals_waiting 0.0" in process.metrics(), True)
         assert code(link.ask(of("ref-after", 100))) == ("0110", "91")
-        wait_until(lambda: "otb_gateway_reversals_waiting 0.0" in page(process), True)
+        wait_until(lambda: "otb_gateway_reversals_waiting 0.0" in process.metrics(), True)
         link.close()
     sent = [(body["type"], body["network_reference"]) for body in bodies(kafka, "authorizations")]
     requests = {reference for kind, reference in sent if kind == "authorization-request"}
@@ -340,7 +334,7 @@ def test_a_gateway_that_is_told_to_stop_answers_what_is_in_flight(empty_kafka: s
         one, two = Client(port), Client(port)
         one.say(of("ref-1", 100))
         two.say(of("ref-2", 100))
-        wait_until(lambda: "otb_gateway_in_flight 2.0" in page(process), True)
+        wait_until(lambda: "otb_gateway_in_flight 2.0" in process.metrics(), True)
         process.signal(signal.SIGTERM)
         for link in (one, two):
             assert code(link.receive()) == ("0110", "91")

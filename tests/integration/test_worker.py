@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,11 +80,8 @@ def test_one_worker_from_end_to_end(empty_kafka: str, tmp_path: Path) -> None:
 
 def wait_for_metrics(process: WorkerProcess, *wanted: str) -> None:
     """Until the worker's page of metrics has all of these."""
-    url, deadline = f"http://127.0.0.1:{process.metrics_port()}/metrics", time.monotonic() + 30
-    while True:
-        page = urllib.request.urlopen(url, timeout=5).read().decode()
-        if all(each in page for each in wanted):
-            return
+    deadline = time.monotonic() + 30
+    while not all(each in (page := process.metrics()) for each in wanted):
         assert time.monotonic() < deadline, page
         time.sleep(0.1)
 

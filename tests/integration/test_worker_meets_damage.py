@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,8 +59,7 @@ def test_one_damaged_row_ends_nothing_and_is_named_everywhere(empty_kafka: str, 
         assert [decisions[f"after-{each}"]["reason"] for each in accounts] == [None, "malformed", None]
         [letter] = bodies(read(kafka, "dead-letters"))
         assert (letter["reason"], letter["topic"]) == ("unreadable-row", "authorizations")
-        address = f"http://127.0.0.1:{next_.metrics_port()}/metrics"
-        page = urllib.request.urlopen(address, timeout=5).read().decode()
+        page = next_.metrics()
         assert 'otb_dead_letters_total{reason="unreadable-row"} 1.0' in page
         assert "otb_unswept_rows_total 0.0" not in page
         assert next_.output().count("cannot be swept") == 1

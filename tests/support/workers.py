@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class WorkerProcess:
     def metrics_port(self) -> int:
         line = next(line for line in self.output().splitlines() if line.startswith("metrics "))
         return int(line.rsplit(":", 1)[1])
+
+    def metrics(self) -> str:
+        """The page that Prometheus would get."""
+        url = f"http://127.0.0.1:{self.metrics_port()}/metrics"
+        return str(urllib.request.urlopen(url, timeout=5).read().decode())
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

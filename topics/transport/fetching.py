@@ -20,7 +20,6 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 
 LONGEST_WAIT_MS: Final = 250
-MOST_IN_VAIN: Final = 10
 
 
 class PatientFetcher(Fetcher):  # type: ignore[misc]
@@ -28,16 +27,15 @@ class PatientFetcher(Fetcher):  # type: ignore[misc]
 
     shortest_ms: int
     patient: Callable[[], bool]
-    _in_vain = 0  # fetches that brought nothing, one after the other
+    _wait_ms = 0  # of the next fetch, if that is more
 
     async def _proc_fetch_request(self, *args: Any) -> bool:
         found: bool = await super()._proc_fetch_request(*args)
-        self._in_vain = 0 if found else min(self._in_vain + 1, MOST_IN_VAIN)
+        self._wait_ms = 0 if found else min(2 * max(self._wait_ms, self.shortest_ms), LONGEST_WAIT_MS)
         return found
 
     def _get_actions_per_node(self, assignment: Any) -> Any:
-        longer = min(self.shortest_ms << self._in_vain, LONGEST_WAIT_MS) if self.patient() else 0
-        self._fetch_max_wait_ms = max(self.shortest_ms, longer)
+        self._fetch_max_wait_ms = max(self.shortest_ms, self._wait_ms if self.patient() else 0)
         return super()._get_actions_per_node(assignment)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from tables import rows
 from tests.chaos.campaign.figures import Progress
-from tests.chaos.campaign.history import REPLIES, SHED_AFTER_MS, History, Record, Share, read, topic_records
+from tests.chaos.campaign.history import ALL, REPLIES, SHED_AFTER_MS, History, Record, Share, read, topic_records
 from tests.chaos.campaign.pairing import (
     Pair,
     Sides,
@@ -81,12 +81,19 @@ def checked(bootstrap: str, partition: int, share: Share) -> Checked:
     poison = poisoned(history)
     messages = sum(map(len, history.inputs.values())) - poison
     early = sum(is_from_the_future(record) for records in history.inputs.values() for record in records)
-    replies = {}
-    if share.part == 0:
-        replies = {topic: digest(topic_records(bootstrap, topic, partition)) for topic in REPLIES}
     return Checked(
-        partition, messages, poison, early, len(history.entries), figures(history), findings(history), replies
-    )
+        partition, messages, poison, early, len(history.entries), figures(history), findings(history),
+        _replies(bootstrap, history, share),
+    )  # fmt: skip
+
+
+def _replies(bootstrap: str, history: History, share: Share) -> dict[str, tuple[int, str]]:
+    """The digests of a partition's replies, from its first share: of the history where it is whole."""
+    if share.part > 0:
+        return {}
+    if share == ALL:
+        return {topic: digest(records) for topic, records in history.replies.items()}
+    return {topic: digest(topic_records(bootstrap, topic, history.partition)) for topic in REPLIES}
 
 
 def findings(history: History) -> list[Finding]:

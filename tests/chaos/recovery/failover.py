@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -96,8 +95,7 @@ def _is_warm(standby: WorkerProcess, partitions: set[int]) -> bool:
 
 def standby_lags(process: WorkerProcess) -> dict[int, int]:
     """partition -> records that the worker has yet to read as its standby, as its metrics say."""
-    url = f"http://127.0.0.1:{process.metrics_port()}/metrics"
-    lines = urllib.request.urlopen(url, timeout=5).read().decode().splitlines()
+    lines = process.metrics().splitlines()
     prefix = 'otb_standby_lag_records{partition="'
     found = [line.removeprefix(prefix).split('"} ') for line in lines if line.startswith(prefix)]
     return {int(partition): int(float(lag)) for partition, lag in found}

@@ -14,6 +14,8 @@ from tests.support.workers import WorkerProcess
 
 STEPS: Final = ("begin", "decide", "write", "commit", "apply", "done")
 """The numbered steps of a commit at which a worker can hurt itself (agents/decider.py)."""
+FIRST_COMMITS: Final = 30
+"""One of these is hurt. Behind a backlog each takes seconds, and nobody waits for a minute and a half."""
 SECOND, THIRD = "worker-1", "worker-2"
 
 
@@ -33,8 +35,7 @@ class Killed:
 
 @dataclass(frozen=True)
 class KilledAtStep:
-    """SIGKILL at a numbered step of a commit, somewhere in the first thirty commits after a start: each takes seconds
-    behind a backlog."""
+    """SIGKILL at a numbered step of one of the first commits after a start."""
 
     step: str
     proof: Proof = "decisions"
@@ -50,7 +51,7 @@ class KilledAtStep:
 
     def strike(self, world: World, random: Random) -> Damage:
         world.stop_worker()
-        count = random.randrange(1, 30)
+        count = random.randrange(1, FIRST_COMMITS)
         doomed = world.start_worker(fault=f"KILL:{self.step}:{count}")
         if doomed.wait_ended() != -signal.SIGKILL:
             raise AssertionError(f"the worker did not kill itself:\n{doomed.output()}")
@@ -86,7 +87,7 @@ class FrozenInCommit:
         world.start_worker(SECOND).wait_ready()
         world.stop_worker()
         step = random.choice(["decide", "write", "commit", "apply"])
-        count = random.randrange(1, 30)
+        count = random.randrange(1, FIRST_COMMITS)
         victim = world.start_worker(fault=f"STOP:{step}:{count}")
         victim.wait_stopped()
         at = time.time()
