@@ -80,7 +80,7 @@ MUTATIONS = [
     Mutation(
         "rows are applied before the commit", Decider, "_commit",
         'self._step("commit")',
-        "self._write_rows(self._committed(decided, ends))",
+        "self._write_rows(self._changed_rows(decided, ends))",
         first=101,
     ),
     Mutation(
@@ -93,7 +93,7 @@ MUTATIONS = [
     ),
     Mutation(
         "rows are not applied", Decider, "_commit",
-        "self._write_rows(self._committed(decided, ends))", "pass",
+        "self._write_rows(self._changed_rows(decided, ends))", "pass",
     ),
     # -- rows on their way to the store
     Mutation(
