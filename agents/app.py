@@ -40,9 +40,10 @@ from models.account import DAY_MS
 from models.authorization import Policy
 from models.scoring.onnx import FraudModel
 from tables import accounts, rows
+from tables.source_offsets import SourceOffsets
 from tables.sweep import RoundRobin
 from topics import admin
-from topics.admin import CHECK_INTERVAL_S, PartitionCheck, PartitionMismatch, TopicMismatch
+from topics.admin import CHECK_INTERVAL_S, Ground, PartitionCheck, PartitionMismatch, TopicMismatch
 from topics.cluster import Cluster
 from topics.declarations import CLOCK, INPUTS
 from topics.transport.consumer import Slice
@@ -59,6 +60,7 @@ class Worker:
     app: faust.App
     settings: Settings
     decider: Decider
+    sources: SourceOffsets
     transactions: Transactions
     ticker: ClockTicker
     metrics: WorkerMetrics
@@ -72,14 +74,14 @@ class Worker:
         self.metrics.stalled.set_function(lambda: self.watchdog.stalled_s)
 
 
-def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) -> Worker:
-    """A worker, not yet started, for the cluster that `prepare` found.
+def build(settings: Settings, ground: Ground, step: Step = lambda _name: None) -> Worker:
+    """A worker, not yet started, on what `prepare` found.
 
     `step` is called at each numbered step of a commit (see agents/decider.py).
     """
     cluster = _cluster(settings)
     metrics = WorkerMetrics()
-    app = faust_app.make(settings, cluster, cluster_id)
+    app = faust_app.make(settings, cluster, ground.cluster_id)
     table = accounts.declare(app, settings.partitions)
     table.on_failure = give_up
     table.on_newer = refuse
@@ -100,8 +102,11 @@ def build(settings: Settings, cluster_id: str, step: Step = lambda _name: None) 
     )
     changelog = admin.changelog(settings.app_id).name
     check = PartitionCheck(cluster, settings.app_id, settings.partitions)
-    decider = Decider(engine, transactions, changelog, table.write, metrics, step=step, check_partitions=check.now)
-    worker = Worker(app, settings, decider, transactions, ClockTicker(cluster), metrics, check)
+    sources = SourceOffsets(ground.topic_ids, table.row)
+    decider = Decider(
+        engine, transactions, changelog, sources, table.write, metrics, step=step, check_partitions=check.now
+    )
+    worker = Worker(app, settings, decider, sources, transactions, ClockTicker(cluster), metrics, check)
     _listen(worker)
     _watch_partitions(worker)
     return worker
@@ -210,8 +215,8 @@ def _watch_partitions(worker: Worker) -> None:
 
 
 async def _before_recovery(worker: Worker) -> None:
-    """The consumer learns where it must not go behind; both producers start."""
-    faust_app.consumer(worker.app).floors = worker.decider.committed
+    """The consumer learns where to look up what the rows have of an input; both producers start."""
+    faust_app.consumer(worker.app).in_rows = worker.sources.committed
     await asyncio.gather(worker.transactions.start(), worker.ticker.start())
 
 
@@ -221,8 +226,8 @@ def _cluster(settings: Settings) -> Cluster:
     return settings.cluster(settings.kafka)
 
 
-async def prepare(settings: Settings) -> str:
-    """Create the topics this worker needs; the id of the cluster they are on. Waits for brokers that lead them."""
+async def prepare(settings: Settings) -> Ground:
+    """Create the topics this worker needs; which they are. Waits for brokers that lead them."""
     return await admin.ensure_topics(
         _cluster(settings), settings.app_id, settings.partitions, settings.replication,
         patience_s=settings.recovery_deadline_s,

@@ -4,7 +4,7 @@
     2. begin     register partitions and source offsets; they travel while
     3. decide    the engine works the slice out
     4. fenced    a stale worker stops here, having written nothing
-    5. write     changelog rows, replies, journal entries, dead letters
+    5. write     changelog rows with the source offsets, replies, journal entries, dead letters
     6. commit    now it happened
     7. apply     rows and their changelog offset on their way to the store (tables/behind.py)
 
@@ -29,6 +29,7 @@ from agents.clock import wall_clock
 from agents.engine import WRONG_PARTITION, Decided, Engine
 from agents.metrics import WorkerMetrics
 from tables.behind import PartitionRows
+from tables.source_offsets import Rows, SourceOffsets
 from topics.declarations import ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS, CLOCK, JOURNAL_ENTRIES
 from topics.transport.consumer import Slice, SliceConsumer
 from topics.transport.fencing import MemberFenced, Membership
@@ -51,6 +52,7 @@ class Decider:
         engine: Engine,
         transactions: Transactions,
         changelog: str,
+        sources: SourceOffsets,
         write_rows: WriteRows,
         metrics: WorkerMetrics,
         *,
@@ -63,12 +65,12 @@ class Decider:
         self._engine = engine
         self._transactions = transactions
         self._changelog = changelog
+        self._sources = sources
         self._write_rows = write_rows
         self._metrics = metrics
         self._step = step
         self._clock = clock
         self._next_offset: dict[TP, int] = {}
-        self.committed: dict[TP, int] = {}  # source offsets, of every assignment there was
         self.finished = 0  # slices and revocations done with
         self.lock = asyncio.Lock()
 
@@ -123,7 +125,8 @@ class Decider:
             decided_at = time.perf_counter()
             if decided.dead_letters[WRONG_PARTITION] and self._check_partitions is not None:
                 await self._check_partitions()
-            packed = self._transactions.pack(self._records(decided))
+            rows = self._rows(decided, offsets)
+            packed = self._transactions.pack(self._records(decided, rows))
             await self._transactions.fenced()
             self._step("write")
             ends = await self._transactions.write(packed)
@@ -135,16 +138,22 @@ class Decider:
             await self._transactions.abort()
             return
         self._step("apply")
-        self._write_rows(self._changed_rows(decided, ends))
+        self._write_rows(self._committed_rows(rows, ends))
         self._next_offset.update(offsets)
-        self.committed.update(offsets)
         self._metrics.observe(decided, records, decided_at - started, time.perf_counter() - started)
         self._step("done")
 
-    def _changed_rows(self, decided: Decided, ends: Mapping[TopicPartition, int]) -> list[PartitionRows]:
+    def _rows(self, decided: Decided, offsets: Mapping[TP, int]) -> dict[int, Rows]:
+        """Accounts' rows by partition, behind how far their inputs are decided with them."""
+        found = self._sources.rows(offsets)
+        for partition, rows in decided.rows.items():
+            found[partition] += rows
+        return found
+
+    def _committed_rows(self, rows: Mapping[int, Rows], ends: Mapping[TopicPartition, int]) -> list[PartitionRows]:
         return [
-            PartitionRows(partition, rows, ends[TopicPartition(self._changelog, partition)])
-            for partition, rows in decided.rows.items()
+            PartitionRows(partition, each, ends[TopicPartition(self._changelog, partition)])
+            for partition, each in rows.items()
         ]
 
     def _destinations(self, records: Mapping[TP, Any]) -> set[TopicPartition]:
@@ -160,11 +169,13 @@ class Decider:
                 found.add(TopicPartition(topic, tp.partition))
         return found
 
-    def _records(self, decided: Decided) -> dict[TopicPartition, Sequence[tuple[bytes | None, bytes]]]:
+    def _records(
+        self, decided: Decided, rows: Mapping[int, Rows]
+    ) -> dict[TopicPartition, Sequence[tuple[bytes | None, bytes]]]:
         """Everything to be written: the rows to the changelog, and what is sent."""
         found: dict[TopicPartition, Sequence[tuple[bytes | None, bytes]]] = {
             TopicPartition(topic, partition): records for (topic, partition), records in decided.records.items()
         }
-        for partition, rows in decided.rows.items():
-            found[TopicPartition(self._changelog, partition)] = rows
+        for partition, each in rows.items():
+            found[TopicPartition(self._changelog, partition)] = each
         return found

@@ -12,6 +12,7 @@ from agents.settings import Settings
 from loadtest import clients
 from models.account import Account
 from tables import rows
+from tables.source_offsets import is_account
 from topics.admin import changelog
 from topics.cluster import Cluster
 from topics.keys import partition_for
@@ -71,7 +72,8 @@ def account_rows(cluster: Cluster, settings: Settings) -> Iterator[tuple[str, by
     is no UTF-8 in a key is escaped."""
     latest: dict[bytes, bytes | None] = {}
     for message in committed(cluster, changelog(settings.app_id).name):
-        latest[message.key() or b""] = message.value()
+        if is_account(message.key()):
+            latest[message.key() or b""] = message.value()
     return ((key.decode(errors="backslashreplace"), row) for key, row in latest.items() if row is not None)
 
 

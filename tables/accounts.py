@@ -13,6 +13,7 @@ from yarl import URL
 
 from tables.behind import PartitionRows, WriteBehind
 from tables.rows import NewerRow, require_known
+from tables.source_offsets import is_account
 from tables.store import RowStore, StoreFailure, nobody
 
 OnNewer = Callable[[NewerRow], None]
@@ -36,7 +37,7 @@ class _KnownRows(RowStore):
     @staticmethod
     def _look(rows: Iterable[tuple[bytes, bytes | None]], on_newer: OnNewer) -> None:
         try:
-            require_known(row for _key, row in rows)
+            require_known(row for key, row in rows if is_account(key))
         except NewerRow as newer:
             on_newer(newer)
             raise

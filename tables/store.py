@@ -33,6 +33,8 @@ import rocksdict
 from faust.stores import rocksdb
 from faust.types import TP
 
+from tables.source_offsets import FIRST_ACCOUNT
+
 WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
 BLOCK_CACHE_BYTES: Final = 16 * 1024 * 1024
 MAX_OPEN_FILES: Final = 256
@@ -175,7 +177,8 @@ class RowStore(rocksdb.Store):
             self._unlogged.discard(partition)
 
     def scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """At most `limit` rows in key order, starting behind `after` (b"" from the start); raises StoreDamaged."""
+        """At most `limit` rows of accounts in key order, starting behind `after` (b"" from the start); raises
+        StoreDamaged."""
         try:
             return self._scan(partition, after, limit)
         except Exception as error:
@@ -185,7 +188,7 @@ class RowStore(rocksdb.Store):
     def _scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         rows: list[tuple[bytes, bytes]] = []
         at = self._db_for_partition(partition).iter()
-        at.seek(after)
+        at.seek(after or FIRST_ACCOUNT)
         while at.valid() and len(rows) < limit:
             if at.key() not in (after, self.offset_key):
                 rows.append((at.key(), at.value()))

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -20,6 +21,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizat
 
 from topics.cluster import Cluster
 from topics.declarations import ALL, TopicSpec
+from topics.transport.protocol import DescribeTopicIds
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,14 @@ class NoLeader(TopicMismatch):
 
 class RetentionMismatch(TopicMismatch):
     """A topic would lose records that nothing else holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a worker stands on. `topic_ids`: of 16 bytes, by name; a topic that is deleted and made anew has another."""
+
+    cluster_id: str
+    topic_ids: Mapping[str, bytes]
 
 
 def changelog(app_id: str) -> TopicSpec:
@@ -135,8 +145,8 @@ async def ensure_topics(
     *,
     patience_s: float = LEADER_PATIENCE_S,
     on_wait: Callable[[str], object] = log.warning,
-) -> str:
-    """Create what is missing; the cluster's id. Raises PartitionMismatch, and has created nothing then;
+) -> Ground:
+    """Create what is missing; what there is. Raises PartitionMismatch, and has created nothing then;
     RetentionMismatch when the journal would expire or the changelog would not be compacted; NoLeader after
     `patience_s`, of which `on_wait` is told in a line."""
     specs = [*ALL, changelog(app_id)]
@@ -154,7 +164,7 @@ async def ensure_topics(
         require_partitions(_counts(await _described(admin, _names(app_id), patience_s, on_wait)), app_id, partitions)
         await _require_kept(admin, specs)
         cluster_id: str = (await admin.describe_cluster())["cluster_id"]
-        return cluster_id
+        return Ground(cluster_id, await _topic_ids(admin, [spec.name for spec in specs]))
     finally:
         await admin.close()
 
@@ -180,6 +190,15 @@ async def _described(
             on_wait(f"{line}: waiting for {patience_s:.0f} s")
             said = True
         await asyncio.sleep(LEADER_WAIT_S)
+
+
+async def _topic_ids(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, bytes]:
+    """Raises KafkaError when the broker does not tell."""
+    answer = await admin._send_request(DescribeTopicIds(names))
+    for code, name, *_rest in answer.topics:
+        if code:
+            raise for_code(code)(f"topic {name}")
+    return {name: topic_id for _code, name, topic_id, *_rest in answer.topics}
 
 
 async def _require_kept(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> None:

@@ -26,6 +26,7 @@ from agents.settings import Settings
 from loadtest.peers import job
 from loadtest.peers.stage import Stage, end_with_parent
 from tables import accounts
+from tables.source_offsets import SourceOffsets
 from tables.unit_of_work import ReadRow
 from topics.transport.consumer import Slice
 from topics.transport.transaction import Transactions
@@ -104,7 +105,8 @@ def build(stage: Stage) -> faust.App:
         stage.cluster, f"{stage.app_id}-{WORKER}", stage.app_id, settings.transaction_timeout_ms
     )
     engine = cast(Engine, MinimalEngine(table.row, stage.decisions))
-    decider = MinimalDecider(engine, transactions, stage.changelog, table.write, WorkerMetrics())
+    sources = SourceOffsets({}, table.row)
+    decider = MinimalDecider(engine, transactions, stage.changelog, sources, table.write, WorkerMetrics())
     decider.stage = stage
     _listen(app, stage, decider)
     faust_app.tables(app).before_recovery = transactions.start

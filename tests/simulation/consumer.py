@@ -76,10 +76,20 @@ class Client:
         """Stable ones: not while an open transaction may move them."""
         await turn("OffsetFetch")
         await until("stable offsets", lambda: self._broker.group.stable(tps))
-        committed = self._broker.group.committed
-        found = {TopicPartition(*tp): SimpleNamespace(offset=committed[tp]) for tp in tps if tp in committed}
+        committed = self._told(tps)
+        found = {TopicPartition(*tp): SimpleNamespace(offset=offset) for tp, offset in committed.items()}
         await turn("OffsetFetch's answer")
         return found
+
+    def _told(self, tps: list[TP]) -> dict[TP, int]:
+        """Now and then what was committed some time ago, or nothing at all, as after a coordinator's crash."""
+        group = self._broker.group
+        committed = {tp: group.committed[tp] for tp in tps if tp in group.committed}
+        if not self._schedule.chance(group.forgets):
+            return committed
+        self._schedule.note("STALE offsets for", self.membership.instance_id)
+        before = {tp: self._schedule.between(-1, offset) for tp, offset in committed.items()}
+        return {tp: offset for tp, offset in before.items() if offset >= 0}
 
     # -- positions
 

@@ -34,6 +34,7 @@ class Group:
         self.rebalancing = False
         self.places: dict[str, Place] = {}
         self.committed: dict[TP, int] = {}
+        self.forgets = 0.0  # how often it tells offsets from before, or none, when it is asked
         self.deal: Deal = lambda _members: {}
         self._joined: set[str] = set()
         self._pending: dict[TP, list[Any]] = defaultdict(list)  # transactions

@@ -62,6 +62,7 @@ class History:
         self._storm = schedule.choose([200, 500, 1000])
         self._hurry = schedule.choose([0.4, len(self.to_send) / self._storm])
         self.broker.lists_transactions = schedule.happens(0.7)
+        self.broker.group.forgets = schedule.choose([0.0, 0.0, 0.3]) * faults
         self.turns = 0
 
     def run(self) -> None:

@@ -80,8 +80,8 @@ MUTATIONS = [
     Mutation(
         "rows are applied before the commit", Decider, "_commit",
         'self._step("commit")',
-        "self._write_rows(self._changed_rows(decided, ends))",
-        first=101,
+        "self._write_rows(self._committed_rows(rows, ends))",
+        first=11,
     ),
     Mutation(
         "the offset committed is that of the last record", Decider, "_commit",
@@ -93,7 +93,7 @@ MUTATIONS = [
     ),
     Mutation(
         "rows are not applied", Decider, "_commit",
-        "self._write_rows(self._changed_rows(decided, ends))", "pass",
+        "self._write_rows(self._committed_rows(rows, ends))", "pass",
     ),
     # -- rows on their way to the store
     Mutation(
@@ -126,6 +126,14 @@ MUTATIONS = [
     Mutation(
         "a poll that was under way when partitions left is handed out", SliceConsumer, "_close_input",
         "self._tables_restored = self._positioned = False", "self._tables_restored = False",
+    ),
+    Mutation(
+        "whatever the group tells is believed", SliceThread, "go_to_committed",
+        "offsets |= behind", "pass",
+    ),
+    Mutation(
+        "how far the inputs are decided is not written beside the rows", Decider, "_rows",
+        "self._sources.rows(offsets)", "{partition: [] for partition in decided.rows}",
     ),
     # -- recovery
     Mutation(

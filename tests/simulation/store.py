@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from tables.source_offsets import is_account
 from tests.simulation.turns import until
 from tests.support.jobs import Jobs
 
@@ -31,8 +32,9 @@ class Store:
         self.offsets[partition] = offset
 
     def scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """At most `limit` rows in key order behind `after`."""
-        return sorted(item for item in self.rows.get(partition, {}).items() if item[0] > after)[:limit]
+        """At most `limit` rows of accounts in key order behind `after`."""
+        rows = self.rows.get(partition, {})
+        return sorted(item for item in rows.items() if item[0] > after and is_account(item[0]))[:limit]
 
 
 class Writer(Jobs):

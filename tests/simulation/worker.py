@@ -14,6 +14,7 @@ from agents.engine import Engine
 from agents.metrics import WorkerMetrics
 from models.authorization import Policy
 from tables.behind import WriteBehind
+from tables.source_offsets import SourceOffsets
 from tables.sweep import RoundRobin
 from tests.simulation.broker import Broker
 from tests.simulation.consumer import CHANGELOG, NO_MEMBER, Client, Consumer
@@ -71,8 +72,10 @@ class Worker:
         self.behind = WriteBehind(store.row, store.write, self.writer, KEPT_BYTES)
         policy = Policy(shed_after_ms=SHED_AFTER_MS)
         engine = Engine(self.behind.row, None, policy, 300_000, RoundRobin(store.scan), PARTITIONS)
+        sources = SourceOffsets({}, self.behind.row)
+        self.consumer.in_rows = sources.committed
         self.decider = Decider(
-            engine, self.transactions, CHANGELOG, self.behind.write, METRICS,  # type: ignore[arg-type]
+            engine, self.transactions, CHANGELOG, sources, self.behind.write, METRICS,  # type: ignore[arg-type]
             step=self._step, clock=self._clock,
         )  # fmt: skip
         self.spawn("keeper", self._keep_membership())

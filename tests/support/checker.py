@@ -26,6 +26,7 @@ from models.messages import (
 from sinks.ledger import reports
 from sinks.ledger.service import LedgerSink
 from tables import rows
+from tables.source_offsets import is_account
 from tests.support.auditor import Auditor, same
 from tests.support.traffic import read
 from topics import codec
@@ -89,7 +90,8 @@ class Run:
         last = {}
         for partition in read(self.bootstrap, changelog(self.app_id).name):
             for record in partition:
-                last[record.key().decode()] = record.value()
+                if is_account(record.key()):
+                    last[record.key().decode()] = record.value()
         return last
 
     async def post(self, dsn: str) -> None:

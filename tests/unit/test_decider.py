@@ -14,6 +14,7 @@ from faust.types import TP
 from agents.decider import Decider
 from agents.metrics import WorkerMetrics
 from tables.behind import PartitionRows
+from tables.source_offsets import SourceOffsets, is_account
 from tests.support import messages as say
 from tests.support.engine import Bench
 from topics.admin import PartitionMismatch
@@ -51,6 +52,7 @@ class Broker:
         return {TopicPartition(*tp): list(each) for tp, each in records.items()}
 
     async def write(self, packed: dict[Any, Any]) -> dict[Any, int]:
+        self.packed = packed
         self.step("write " + " ".join(sorted(tp.topic for tp in packed)))
         return dict.fromkeys(packed, 41)
 
@@ -73,10 +75,12 @@ class Stage:
             release=lambda: self.did.append("release"),
             fetch_ahead=lambda: self.did.append("fetch ahead"),
         )
+        self.sources = SourceOffsets({}, lambda partition, key: self.bench.rows.get((partition, key)))
         self.decider = Decider(
             self.bench.engine,
             self.broker,
             "changelog",
+            self.sources,
             self.apply,
             WorkerMetrics(),  # type: ignore[arg-type]
         )
@@ -128,6 +132,24 @@ async def test_any_other_failure_is_passed_on_and_nothing_is_applied(stage: Stag
         await stage.handle("ref-1")
     assert stage.bench.rows == before
     assert not any(done.startswith("apply") for done in stage.did)
+
+
+async def test_how_far_the_input_is_decided_travels_with_the_rows(stage: Stage) -> None:
+    await stage.handle("ref-1", "ref-2", first=10)
+    written = stage.broker.packed[TopicPartition("changelog", 0)]
+    assert [key for key, _row in written if is_account(key)] == [b"acct-1"]
+    assert len(written) == 2
+    assert stage.sources.committed(INPUT) == 12
+    stage.broker.fail_at["fenced"] = MemberFenced("illegal generation")
+    await stage.handle("ref-3", first=12)
+    assert stage.sources.committed(INPUT) == 12
+
+
+async def test_it_is_written_also_when_no_row_changes(stage: Stage) -> None:
+    record: Any = stage.bench.record(say.request("ref-1", 1000))
+    record.offset, record.value = 4, b"poison"
+    await stage.decider.handle(Slice(CURRENT, {INPUT: [record]}), stage.consumer)
+    assert stage.sources.committed(INPUT) == 5
 
 
 async def test_a_slice_fetched_before_a_rebalance_is_dropped(stage: Stage) -> None:

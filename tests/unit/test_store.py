@@ -22,6 +22,7 @@ from models.authorization import Policy
 from tables import accounts
 from tables.accounts import AccountsTable
 from tables.behind import PartitionRows
+from tables.source_offsets import SourceOffsets
 from tables.store import MARK, RowStore, StoreDamaged, StoreFull
 from tables.sweep import RoundRobin
 from tests.support import messages as say
@@ -268,6 +269,15 @@ def test_a_full_disk_at_the_start_is_told_as_well(tmp_path: Path) -> None:
     store = opened(tmp_path)
     with no_file_beyond(16), pytest.raises(StoreFull):
         store.write(1, [], offset=1)
+
+
+def test_a_scan_is_of_accounts_alone(tmp_path: Path) -> None:
+    store, sources = opened(tmp_path), SourceOffsets({}, lambda _partition, _key: None)
+    (own,) = sources.rows({TP("payments", 1): 9}).values()
+    store.write(1, [*own, (b"acct-1", b"row"), (b"acct-2", b"row")], offset=5)
+    assert [key for key, _row in store.scan(1, b"", 9)] == [b"acct-1", b"acct-2"]
+    assert [key for key, _row in store.scan(1, b"", 1)] == [b"acct-1"]
+    assert [key for key, _row in store.scan(1, b"acct-1", 9)] == [b"acct-2"]
 
 
 @contextmanager

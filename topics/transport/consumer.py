@@ -9,7 +9,7 @@ What differs from Faust's own, and why (its source at 0.15.3):
 - paused partitions are paused in aiokafka too: a prefetched changelog partition that nobody reads holds up every
   fetch from its broker;
 - input waits until the tables are restored and this consumer has gone to the committed offsets itself, never behind
-  what this worker has committed before (Faust resumes input, seeks, and then empties the streams' queues: a slice
+  those that were restored with the rows (Faust resumes input, seeks, and then empties the streams' queues: a slice
   handed out meanwhile is gone, with the position past it, and a partition nothing was ever committed on is not sought
   at all);
 - changelog records go to the store in bulk (Faust: one event each).
@@ -21,7 +21,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -118,18 +117,22 @@ class SliceThread(driver.AIOKafkaConsumerThread):
 
     async def go_to_committed(self, partitions: Iterable[TP], floors: Mapping[TP, int]) -> None:
         """Position `partitions`, as far as they are still assigned, at the group's committed offsets; at the beginning
-        where nothing was committed. `floors`: offsets that this worker knows to be committed.
-
-        A broker that was killed has come back as a coordinator that told offsets of nine minutes before (Kafka 4.3.1,
-        seen once in a soak, with its log complete): what lies between would be decided and answered again.
+        where nothing was committed. `floors`: the offsets that stand among the rows, where some do. A coordinator may
+        tell older ones (ADR 21): what lies between would be decided and answered again.
         """
         consumer = self._ensure_consumer()
         wanted = {TopicPartition(*tp) for tp in partitions}
         committed = await consumer._coordinator.fetch_committed_offsets(list(wanted))
         offsets = {tp: committed[tp].offset for tp in wanted & committed.keys()}
         behind = {tp: floors[TP(*tp)] for tp in wanted if offsets.get(tp, 0) < floors.get(TP(*tp), 0)}
-        if behind:
-            offsets |= _raised(offsets, behind, await consumer.end_offsets(list(behind)))
+        for tp, floor in behind.items():
+            log.warning(
+                "%s: the group's offset is %s, the rows have what is before %s: going on there",
+                tp,
+                offsets.get(tp),
+                floor,
+            )
+        offsets |= behind
         wanted &= consumer.assignment()
         for tp in wanted & offsets.keys():
             consumer.seek(tp, offsets[tp])
@@ -148,20 +151,8 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         return found
 
 
-def _raised(
-    told: Mapping[TopicPartition, int], floors: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, int]:
-    """Floors, where the topic is as long as they say; one that is shorter has been made anew, and they say nothing."""
-    found = {}
-    for tp, floor in floors.items():
-        if floor <= ends[tp]:
-            found[tp] = floor
-            log.warning(
-                "%s: the group's offset is %s, but %s was committed: going on there", tp, told.get(tp, 0), floor
-            )
-        else:
-            log.warning("%s: %s was committed, but it ends at %s: it has been made anew", tp, floor, ends[tp])
-    return found
+def _not_known(_tp: TP) -> None:
+    """The rows say nothing."""
 
 
 class SliceConsumer(driver.Consumer):
@@ -172,7 +163,9 @@ class SliceConsumer(driver.Consumer):
     """
 
     fetch_wait_ms: int = 20
-    floors: Mapping[TP, int] = MappingProxyType({})  # what this worker has committed, whoever owns it now
+    in_rows: Callable[[TP], int | None] = staticmethod(
+        _not_known
+    )  # up to which offset of an input the rows are complete
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -231,7 +224,8 @@ class SliceConsumer(driver.Consumer):
     async def _go_to_committed(self) -> None:
         term = self.term
         inputs = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
-        await self.thread.call_thread(self.thread.go_to_committed, inputs, dict(self.floors))
+        floors = {tp: offset for tp in inputs if (offset := self.in_rows(tp)) is not None}
+        await self.thread.call_thread(self.thread.go_to_committed, inputs, floors)
         self._positioned = term == self.term
 
     def pause_partitions(self, tps: Iterable[TP]) -> None:

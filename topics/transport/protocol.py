@@ -1,6 +1,6 @@
 """What aiokafka 0.14 lacks: the answer of TxnOffsetCommit v3 (its request is in wire.py) and OffsetFetch v7 (KIP-447),
-and to find open transactions ListTransactions and DescribeTransactions v0 (KIP-664), and to end just the one that was
-found InitProducerId v3 (KIP-360).
+to find open transactions ListTransactions and DescribeTransactions v0 (KIP-664), to end just the one that was found
+InitProducerId v3 (KIP-360), and to tell a topic from one of the same name before it Metadata v12 (KIP-516).
 
 Field order and types follow the message definitions of the Kafka protocol guide.
 """
@@ -8,8 +8,10 @@ Field order and types follow the message definitions of the Kafka protocol guide
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any, Final
 
+from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     Boolean,
@@ -236,3 +238,76 @@ class FenceProducer(Request[InitProducerIdRequestV3]):  # type: ignore[misc]
 
     def build(self, struct: type[InitProducerIdRequestV3]) -> InitProducerIdRequestV3:
         return struct(*self._fields)
+
+
+class Uuid(AbstractType[bytes]):  # type: ignore[misc]
+    """16 bytes as they are; zeros for none."""
+
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        return data.read(16)
+
+
+class MetadataResponseV12(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 12
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("brokers", CompactArray(("node_id", Int32), ("host", _STRING), ("port", Int32), ("rack", _STRING), _TAGS)),
+        ("cluster_id", _STRING),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("topic", _STRING),
+                ("topic_id", Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        _TAGS,
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class MetadataRequestV12(RequestStruct):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 12
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = MetadataResponseV12
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", Uuid), ("topic", _STRING), _TAGS)),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_authorized_operations", Boolean),
+        _TAGS,
+    )
+
+
+class DescribeTopicIds(Request[MetadataRequestV12]):  # type: ignore[misc]
+    """Topics by name, with their ids."""
+
+    API_KEY = 3
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._topics: list[Any] = [(bytes(16), name, {}) for name in names]
+
+    def build(self, struct: type[MetadataRequestV12]) -> MetadataRequestV12:
+        return struct(self._topics, False, False, {})

@@ -16,6 +16,7 @@ from zlib import crc32
 import orjson
 
 from models.messages import JournalEntry
+from tables.source_offsets import is_account
 from tests.support.checker import entry_of
 from tests.support.traffic import read_partition
 from topics import codec
@@ -113,7 +114,11 @@ def read(bootstrap: str, partition: int, share: Share = ALL) -> History:
         {topic: list(mine(topic)) for topic in INPUTS},
         {topic: list(mine(topic)) for topic in REPLIES},
         [entry_of(record.value) for record in mine(JOURNAL_ENTRIES.name)],
-        {(record.key or b"").decode(): record.value or b"" for record in mine(changelog(APP_ID).name)},
+        {
+            (record.key or b"").decode(): record.value or b""
+            for record in mine(changelog(APP_ID).name)
+            if is_account(record.key)
+        },
         [letter for letter in letters if share.has(base64.b64decode(letter["key_base64"] or b""))],
     )
 
