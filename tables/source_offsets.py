@@ -15,9 +15,10 @@ import logging
 import struct
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from faust.types import TP
+if TYPE_CHECKING:  # readers of the changelog do without Faust
+    from faust.types import TP
 
 _PREFIX: Final = b"\0"
 FIRST_ACCOUNT: Final = b"\1"

@@ -56,7 +56,10 @@ Configuration:
     Root:
       level: warn
       AppenderRef: {ref: out}
+    Logger:
+      - {name: org.apache.kafka.coordinator, level: info}
 """
+"""Of the coordinators one wants to know what they loaded and whom they let go: a group's offsets once were old ones."""
 
 
 @dataclass(frozen=True, slots=True)
