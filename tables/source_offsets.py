@@ -14,11 +14,13 @@ from __future__ import annotations
 import logging
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:  # readers of the changelog do without Faust
     from faust.types import TP
+
+    from tables.unit_of_work import ReadRow
 
 _PREFIX: Final = b"\0"
 FIRST_ACCOUNT: Final = b"\1"
@@ -27,8 +29,6 @@ UNKNOWN_TOPIC: Final = bytes(16)
 _VERSION: Final = 1
 _CONTENT: Final = struct.Struct(">B16sQ")
 
-ReadRow = Callable[[int, bytes], bytes | None]
-"""(partition, key) -> the committed row, or None."""
 Rows = list[tuple[bytes, bytes]]
 
 log = logging.getLogger(__name__)

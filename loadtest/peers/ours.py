@@ -26,14 +26,12 @@ from agents.settings import Settings
 from loadtest.peers import job
 from loadtest.peers.stage import Stage, end_with_parent
 from tables import accounts
-from tables.source_offsets import SourceOffsets
+from tables.source_offsets import Rows, SourceOffsets
 from tables.unit_of_work import ReadRow
 from topics.transport.consumer import Slice
 from topics.transport.transaction import Transactions
 
 WORKER: Final = "worker-0"
-
-Rows = list[tuple[bytes, bytes]]
 
 
 class MinimalEngine:

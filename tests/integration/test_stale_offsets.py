@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
@@ -42,12 +43,10 @@ def test_a_worker_that_has_only_the_changelog_goes_on_where_its_rows_end(empty_k
     with worker(kafka, tmp_path / "a", "worker-a") as first:
         first.wait_ready()
         open_accounts(kafka)
-        _send(kafka, told[:400])
-        wait_for(kafka, AUTHORIZATION_DECISIONS.name, 400)
+        _decided(kafka, told[:400], 400)
     with worker(kafka, tmp_path / "b", "worker-b", fault=f"STALE:{EVERYTHING}") as second:
         second.wait_ready()
-        _send(kafka, told[400:])
-        wait_for(kafka, AUTHORIZATION_DECISIONS.name, len(told))
+        _decided(kafka, told[400:], len(told))
         Run(kafka).check()
         assert GOES_ON in second.output()
 
@@ -58,20 +57,20 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(empty_kafka: str,
     with worker(kafka, tmp_path / "a", "worker-a") as first:
         first.wait_ready()
         open_accounts(kafka)
-        _send(kafka, told[:400])
-        wait_for(kafka, AUTHORIZATION_DECISIONS.name, 400)
+        _decided(kafka, told[:400], 400)
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.delete_topics([AUTHORIZATIONS.name])[AUTHORIZATIONS.name].result(60)
     with worker(kafka, tmp_path / "a", "worker-a") as again:
         again.wait_ready()
-        _send(kafka, told[400:])
-        decided = wait_for(kafka, AUTHORIZATION_DECISIONS.name, len(told))
+        decided = _decided(kafka, told[400:], len(told))
         assert sum(map(len, decided)) == len(told)
         assert "authorizations was made anew" in again.output()
         assert GOES_ON not in again.output()
 
 
-def _send(kafka: str, messages: Sequence[Inbound]) -> None:
+def _decided(kafka: str, messages: Sequence[Inbound], in_all: int) -> list[list[Any]]:
+    """Sends `messages`; all decisions by partition, once there are `in_all`."""
     load = Load(kafka, messages, rate=400)
     load.start()
     load.join(60)
+    return wait_for(kafka, AUTHORIZATION_DECISIONS.name, in_all)

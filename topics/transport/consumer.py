@@ -163,9 +163,7 @@ class SliceConsumer(driver.Consumer):
     """
 
     fetch_wait_ms: int = 20
-    in_rows: Callable[[TP], int | None] = staticmethod(
-        _not_known
-    )  # up to which offset of an input the rows are complete
+    in_rows: Callable[[TP], int | None] = staticmethod(_not_known)  # up to which offset of an input they are complete
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
