@@ -1,17 +1,17 @@
 """The agent that decides: one slice in, one fenced Kafka transaction out, then the rows to the local store.
 
     1. skip      what this assignment has already committed, should it ever be delivered again
-    2. begin     register partitions and source offsets; they travel while
+    2. begin     announce partitions and group, and send the source offsets; they travel while
     3. decide    the engine works the slice out
-    4. fenced    a stale worker stops here, having written nothing
-    5. write     changelog rows with the source offsets, replies, journal entries, dead letters
-    6. commit    now it happened
-    7. apply     rows and their changelog offset on their way to the store (tables/behind.py)
+    4. write     changelog rows with the source offsets, replies, journal entries, dead letters; a stale worker stops
+                 here, and what it has written is aborted
+    5. commit    now it happened
+    6. apply     rows and their changelog offset on their way to the store (tables/behind.py)
 
 A message that came to a wrong partition is its producer's mistake, or the topics have other partitions than they had:
 then nothing may be decided any more, so that is asked before 4.
 
-A failure before 6 leaves nothing behind. `MemberFenced` aborts and waits for the rejoin; any other failure leaves the
+A failure before 5 leaves nothing behind. `MemberFenced` aborts and waits for the rejoin; any other failure leaves the
 outcome unknown, and the worker ends: a restart restores from the changelog.
 """
 
@@ -44,7 +44,7 @@ WriteRows = Callable[[Sequence[PartitionRows]], None]
 
 
 class Decider:
-    """Owns the slice in work. `lock` is held from step 1 to 7, so that a revocation waits for the commit: Faust delays
+    """Owns the slice in work. `lock` is held from step 1 to 6, so that a revocation waits for the commit: Faust delays
     the rejoin until then and the running transaction keeps a valid generation."""
 
     def __init__(  # noqa: PLR0913
@@ -127,7 +127,6 @@ class Decider:
                 await self._check_partitions()
             rows = self._rows(decided, offsets)
             packed = self._transactions.pack(self._records(decided, rows))
-            await self._transactions.fenced()
             self._step("write")
             ends = await self._transactions.write(packed)
             self._step("commit")

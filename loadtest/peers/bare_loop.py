@@ -84,7 +84,6 @@ class Loop(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             decided = {tp.partition: self._decide(tp.partition, fetched) for tp, fetched in records.items()}
             packed = transactions.pack(self._records(decided))
-            await transactions.fenced()
             await transactions.write(packed)
             await transactions.commit()
         except MemberFenced:  # what the dict holds of these partitions goes with them (see on_partitions_revoked)

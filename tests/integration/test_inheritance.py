@@ -21,7 +21,6 @@ async def leave_open(stage: Stage, transactions: Transactions, consumer: AIOKafk
     """A transaction with an offset and a record, as of a worker that is killed before its commit."""
     target = TopicPartition(stage.target, 0)
     await transactions.begin({target}, {TopicPartition(stage.source, 0): 9}, membership(consumer))
-    await transactions.fenced()
     await transactions.write(transactions.pack({target: [(None, b"of the dead")]}))
 
 

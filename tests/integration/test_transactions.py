@@ -67,7 +67,6 @@ class Stage:
         """One whole transaction: a record and an offset."""
         target = TopicPartition(self.target, 0)
         await transactions.begin({target}, {TopicPartition(self.source, 0): offset}, member)
-        await transactions.fenced()
         await write(transactions, target, [(None, value)])
         await transactions.commit()
 
@@ -111,7 +110,7 @@ async def test_the_current_member_commits_records_and_offsets_together(stage: St
 
 
 @pytest.mark.parametrize("stale", ["generation", "member"])
-async def test_f14_a_stale_member_is_refused_before_it_writes(stage: Stage, stale: str) -> None:
+async def test_f14_a_stale_member_is_refused_and_what_it_wrote_is_never_seen(stage: Stage, stale: str) -> None:
     async with stage.member() as consumer, stage.transactions() as transactions:
         current = membership(consumer)
         old = (
@@ -142,8 +141,9 @@ async def _write_then_be_fenced(stage: Stage, transactions: Transactions, curren
     producer.begin()
     await write(transactions, TopicPartition(stage.target, 0), [(None, b"aborted")])
     source = TopicPartition(stage.source, 0)
+    await producer.announce(set(), stage.group)
     with pytest.raises(MemberFenced):
-        await producer.join(set(), {source: 7}, stage.group, current._replace(member_id="gone"))
+        await producer.send_offsets({source: 7}, stage.group, current._replace(member_id="gone"))
 
 
 @pytest.mark.parametrize("refused_first", [True, False])
@@ -154,7 +154,6 @@ async def test_nothing_is_committed_when_the_broker_refuses_a_part(stage: Stage,
     async with stage.member() as consumer, stage.transactions() as transactions:
         places = {TopicPartition(stage.target, 0), TopicPartition(stage.narrow, 0)}
         await transactions.begin(places, {source: 7}, membership(consumer))
-        await transactions.fenced()
         parts = dict([narrow, wide] if refused_first else [wide, narrow])
         with pytest.raises(MessageSizeTooLargeError):
             await transactions.write(
@@ -172,11 +171,10 @@ async def test_committed_offsets_wait_for_an_open_transaction_that_may_still_mov
     async with stage.member() as consumer, stage.transactions() as transactions:
         await stage.attempt(transactions, b"first", 7, membership(consumer))
         await transactions.begin({TopicPartition(stage.target, 0)}, {source: 9}, membership(consumer))
-        await transactions.fenced()
+        await write(transactions, TopicPartition(stage.target, 0), [(None, b"second")])
         asked = asyncio.create_task(consumer.committed(source))
         done, _pending = await asyncio.wait([asked], timeout=1)
         assert not done, "the offset is unstable, no answer may be given yet"
-        await write(transactions, TopicPartition(stage.target, 0), [(None, b"second")])
         await transactions.commit()
         assert await asked == 9
 
@@ -187,7 +185,7 @@ async def test_stock_offset_fetch_answers_at_once_with_the_old_offset(stage: Sta
     async with stage.member(stable=False) as consumer, stage.transactions() as transactions:
         await stage.attempt(transactions, b"first", 7, membership(consumer))
         await transactions.begin({TopicPartition(stage.target, 0)}, {source: 9}, membership(consumer))
-        await transactions.fenced()
+        await write(transactions, TopicPartition(stage.target, 0), [(None, b"second")])
         assert await asyncio.wait_for(consumer.committed(source), 5) == 7
         await transactions.abort()
 
@@ -196,7 +194,6 @@ async def test_a_second_producer_with_the_same_id_fences_the_first(stage: Stage)
     async with stage.member() as consumer, stage.transactions() as first:
         current = membership(consumer)
         await first.begin({TopicPartition(stage.target, 0)}, {TopicPartition(stage.source, 0): 5}, current)
-        await first.fenced()
         await write(first, TopicPartition(stage.target, 0), [(None, b"of the first")])
         async with stage.transactions() as second:
             with pytest.raises(Exception, match=r"(?i)fenced|epoch|newer producer|aborted"):
@@ -211,7 +208,6 @@ async def test_large_slices_are_split_into_batches_and_the_last_offset_is_known(
         await transactions.begin(
             {TopicPartition(stage.target, 0)}, {TopicPartition(stage.source, 0): 1}, membership(consumer)
         )
-        await transactions.fenced()
         assert await write(transactions, TopicPartition(stage.target, 0), rows) == 1999
         await transactions.commit()
         assert len(await stage.visible()) == 2000
@@ -224,7 +220,6 @@ async def test_registering_before_writing_needs_no_retry(stage: Stage, caplog: p
         for number in range(100):
             both = {TopicPartition(stage.target, 0), TopicPartition(stage.target, 1)}
             await transactions.begin(both, {TopicPartition(stage.source, 0): number + 1}, membership(consumer))
-            await transactions.fenced()
             await transactions.write(transactions.pack({tp: [(None, b"x")] for tp in both}))
             await transactions.commit()
     assert [record.getMessage() for record in caplog.records] == []

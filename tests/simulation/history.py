@@ -25,10 +25,11 @@ RATES = (0.002, 0.005, 0.01, 0.02, 0.04)
 SHARES = (0, 0, 1, 1, 3)
 """Of each kind of fault among the faults of a history"""
 STEP_RATES = (0.0, 0.02, 0.2)
-"""How often a process dies, or freezes, at a step of its decider that the history prefers"""
+"""How often a process dies, or freezes, at a step of its decider (or when the coordinator has its offsets) that the
+history prefers"""
 DISK_RATES = (0.005, 0.1, 1.0)
 """How often the disk comes to the next rows, when it is asked"""
-STEPS = ("begin", "decide", "write", "commit", "apply", "done")
+STEPS = ("begin", "decide", "write", "offsets", "commit", "apply", "done")
 
 
 class Stuck(AssertionError):

@@ -66,7 +66,7 @@ def frozen_before_the_first_record(history: History) -> None:
     """Nothing else goes wrong than that workers freeze, often for longer than their session; nobody can find out what
     they left open."""
     history.broker.lists_transactions = False
-    history.plan.freezes_at, history.plan.freezes = "write", 0.3
+    history.plan.freezes_at, history.plan.freezes = "offsets", 0.3
     history.plan.dies, history.fault_rate, history.doze_rate = 0.0, 0.0, 0.0
 
 
@@ -81,7 +81,7 @@ MUTATIONS = [
         "rows are applied before the commit", Decider, "_commit",
         'self._step("commit")',
         "self._write_rows(self._committed_rows(rows, ends))",
-        first=11,
+        first=414,
     ),
     Mutation(
         "the offset committed is that of the last record", Decider, "_commit",
@@ -103,7 +103,7 @@ MUTATIONS = [
     Mutation(
         "rows are still on their way when a restore begins", WriteBehind, "forget",
         "self.settle()", "pass",
-        first=271, shape=slow_disks,
+        first=40, shape=slow_disks,
     ),
     Mutation(
         "rows are remembered past a restore", WriteBehind, "forget",
@@ -146,7 +146,7 @@ MUTATIONS = [
         # on and commits. The other starts behind that commit with tables from before it.
         "the end of a changelog is asked for before the offsets are stable", SliceThread, "_highwaters",
         "await consumer._coordinator.fetch_committed_offsets(sorted(consumer.assignment()))", "",
-        shape=frozen_before_the_first_record,
+        first=206, shape=frozen_before_the_first_record,
     ),
     Mutation(
         "recovery stops one record early", MarkerAwareRecovery, "_finish_partitions",

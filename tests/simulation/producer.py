@@ -26,14 +26,19 @@ Records = Mapping[TP, Sequence[Record]]
 class Transactions:
     """One at a time. Requests travel in activities of their own; a worker may die or freeze between any two."""
 
-    def __init__(self, broker: Broker, transactional_id: str, schedule: Schedule, spawn: Spawn) -> None:
+    def __init__(
+        self, broker: Broker, transactional_id: str, schedule: Schedule, spawn: Spawn, step: Callable[[str], None]
+    ) -> None:
+        """`step` is told when the coordinator has the offsets, which is between any two of the records."""
         self._broker = broker
         self._id = transactional_id
         self._schedule = schedule
         self._spawn = spawn
+        self._step = step
         self._epoch = -1
         self._transaction: Transaction | None = None
         self._registered: set[TP] = set()
+        self._announced: Activity | None = None
         self._fence: Activity | None = None
 
     async def start(self) -> None:
@@ -45,14 +50,16 @@ class Transactions:
     async def begin(self, partitions: set[TP], offsets: Mapping[TP, int], fetched_under: Membership) -> None:
         self._transaction, self._registered = None, set()
         moved = {TP(*tp): offset for tp, offset in offsets.items()}
-        self._fence = self._spawn("fence", self._join({TP(*tp) for tp in partitions}, moved, fetched_under))
+        self._announced = self._spawn("announced", self._register({TP(*tp) for tp in partitions}))
+        self._fence = self._spawn("fence", self._join(self._announced, moved, fetched_under))
         await turn("begin")
 
-    async def _join(self, partitions: set[TP], offsets: dict[TP, int], member: Membership) -> None:
-        await self._register(partitions)
+    async def _join(self, announced: Activity, offsets: dict[TP, int], member: Membership) -> None:
+        await _end_of(announced)
         await turn("TxnOffsetCommit")
         assert self._transaction is not None
         self._broker.add_offsets(self._epoch, self._transaction, offsets, member)
+        self._step("offsets")
         await turn("TxnOffsetCommit's answer")
 
     async def _register(self, partitions: set[TP]) -> None:
@@ -67,13 +74,12 @@ class Transactions:
         """As they will be sent."""
         return {TP(*tp): list(each) for tp, each in records.items()}
 
-    async def fenced(self) -> None:
-        """Raises MemberFenced, or ProducerFenced."""
-        assert self._fence is not None
-        await _end_of(self._fence)
-
     async def write(self, packed: Records) -> dict[TopicPartition, int]:
-        """The offsets of the last records. Leaders take them in any order, and a worker may die in between."""
+        """The offsets of the last records. Leaders take them in any order, and a worker may die in between; the answer
+        to the source offsets comes at any time. Raises MemberFenced, or ProducerFenced."""
+        assert self._announced is not None
+        assert self._fence is not None
+        await _end_of(self._announced)
         await self._register(set(packed))
         last = {}
         waiting = dict(packed)
@@ -83,6 +89,7 @@ class Transactions:
             assert self._transaction is not None
             last[TopicPartition(*tp)] = self._broker.append(self._epoch, self._transaction, tp, list(waiting.pop(tp)))
             await turn("Produce's answer")
+        await _end_of(self._fence)
         return last
 
     async def commit(self) -> None:

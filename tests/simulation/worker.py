@@ -67,7 +67,7 @@ class Worker:
         self._queue: list[Slice] = []
         self.client = Client(broker, schedule, name, plan.most)
         self.consumer = Consumer(self.client, store)
-        self.transactions = Transactions(broker, f"opentobuy-{name}", schedule, self.spawn)
+        self.transactions = Transactions(broker, f"opentobuy-{name}", schedule, self.spawn, self._step)
         self.writer = Writer(lambda: schedule.happens(plan.writes))
         self.behind = WriteBehind(store.row, store.write, self.writer, KEPT_BYTES)
         policy = Policy(shed_after_ms=SHED_AFTER_MS)

@@ -44,9 +44,6 @@ class Broker:
         self.offsets, self.partitions = offsets, partitions
         self.step("begin")
 
-    async def fenced(self) -> None:
-        self.step("fenced")
-
     def pack(self, records: dict[Any, Any]) -> dict[Any, Any]:
         self.step("pack")
         return {TopicPartition(*tp): list(each) for tp, each in records.items()}
@@ -107,7 +104,7 @@ async def stage() -> Stage:
 async def test_rows_reach_the_store_only_after_the_commit(stage: Stage) -> None:
     await stage.handle("ref-1")
     assert stage.did == [
-        "begin", "pack", "fenced", WRITE, "fetch ahead", "commit",
+        "begin", "pack", WRITE, "fetch ahead", "commit",
         "apply to 0 up to 41", "release",
     ]  # fmt: skip
     assert set(stage.broker.offsets.values()) == {1}
@@ -115,16 +112,16 @@ async def test_rows_reach_the_store_only_after_the_commit(stage: Stage) -> None:
 
 async def test_a_fenced_slice_is_aborted_and_leaves_no_trace(stage: Stage) -> None:
     before = dict(stage.bench.rows)
-    stage.broker.fail_at["fenced"] = MemberFenced("illegal generation")
+    stage.broker.fail_at[WRITE] = MemberFenced("illegal generation")
     await stage.handle("ref-1")
-    assert stage.did == ["begin", "pack", "fenced", "abort", "release"]
+    assert stage.did == ["begin", "pack", WRITE, "abort", "release"]
     assert stage.bench.rows == before
-    del stage.broker.fail_at["fenced"]
+    del stage.broker.fail_at[WRITE]
     await stage.handle("ref-1")
     assert stage.bench.account().open_holds() == 1000
 
 
-@pytest.mark.parametrize("step", ["begin", "pack", "fenced", WRITE, "commit"])
+@pytest.mark.parametrize("step", ["begin", "pack", WRITE, "commit"])
 async def test_any_other_failure_is_passed_on_and_nothing_is_applied(stage: Stage, step: str) -> None:
     before = dict(stage.bench.rows)
     stage.broker.fail_at[step] = ConnectionError("the broker is gone")
@@ -140,7 +137,7 @@ async def test_how_far_the_input_is_decided_travels_with_the_rows(stage: Stage) 
     assert [key for key, _row in written if is_account(key)] == [b"acct-1"]
     assert len(written) == 2
     assert stage.sources.committed(INPUT) == 12
-    stage.broker.fail_at["fenced"] = MemberFenced("illegal generation")
+    stage.broker.fail_at[WRITE] = MemberFenced("illegal generation")
     await stage.handle("ref-3", first=12)
     assert stage.sources.committed(INPUT) == 12
 

@@ -85,7 +85,8 @@ async def producer(client: Client, monkeypatch: pytest.MonkeyPatch) -> FencedPro
 
 
 async def join(producer: FencedProducer) -> None:
-    await producer.join({HERE}, {SOURCE: 5}, "group", MEMBER)
+    await producer.announce({HERE}, "group")
+    await producer.send_offsets({SOURCE: 5}, "group", MEMBER)
 
 
 def records_of(request: Any) -> list[tuple[int, list[bytes]]]:

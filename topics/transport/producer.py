@@ -104,18 +104,16 @@ class FencedProducer:
         self._registered.clear()
         self._has_offsets = False
 
-    async def join(
-        self,
-        partitions: Collection[TopicPartition],
-        offsets: Mapping[TopicPartition, int],
-        group_id: str,
-        fetched_under: Membership,
-    ) -> None:
-        """Announce where this transaction writes, then put the next offsets into it; raises MemberFenced when the
-        membership is no longer current."""
+    def announce(self, partitions: Collection[TopicPartition], group_id: str) -> asyncio.Future[Any]:
+        """Tell where this transaction writes, and whose offsets it moves; done when the broker knows."""
         self._has_offsets = True
         # One connection, which its broker serves in order: the second does not wait for the first to be read here.
-        await asyncio.gather(self.register(partitions), self._until_settled(wire.add_offsets(self._me, group_id)))
+        return asyncio.gather(self.register(partitions), self._until_settled(wire.add_offsets(self._me, group_id)))
+
+    async def send_offsets(
+        self, offsets: Mapping[TopicPartition, int], group_id: str, fetched_under: Membership
+    ) -> None:
+        """Put the next offsets into the transaction; raises MemberFenced when the membership is no longer current."""
         request = wire.commit_offsets(self._me, group_id, fetched_under, offsets)
         await self._until_settled(request, CoordinationType.GROUP, group_id)
 

@@ -1,19 +1,20 @@
 """One worker's transactions, one at a time, in the order that keeps them quick and fenced:
 
-    1. begin       register every partition, then the source offsets (the fence), before any record exists
+    1. begin       announce every partition and the group, then send the source offsets (the fence)
     2. pack        the records as batches, while the requests of 1 travel
-    3. fenced      a stale worker learns here that it is stale, and has written nothing
-    4. write       the batches
-    5. commit      after this returns, and only then, the rows may go to the local store
+    3. write       the batches, once all is announced; the answer to the offsets may come before or after theirs, and
+                   a stale worker learns from it that it is stale: what it has written is aborted
+    4. commit      after this returns, and only then, the rows may go to the local store
 
-Registering while records are already in flight makes the broker answer NOT_ENOUGH_REPLICAS (KIP-890 verification)
-and costs a retry; step 3 waits that out.
+Announcing while records are already in flight makes the broker answer NOT_ENOUGH_REPLICAS (KIP-890 verification)
+and costs a retry. Offsets and records need no order: a transaction commits both or none, and never without the fence.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aiokafka import TopicPartition
 
@@ -31,6 +32,7 @@ class Transactions:
         self._group_id = group_id
         self._timeout_ms = timeout_ms
         self._producer: FencedProducer | None = None
+        self._announced: asyncio.Future[Any] | None = None
         self._fence: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -53,26 +55,36 @@ class Transactions:
     ) -> None:
         """Step 1: returns while the requests travel, so that the caller can decide meanwhile."""
         self.producer.begin()
-        self._fence = asyncio.create_task(self.producer.join(partitions, offsets, self._group_id, fetched_under))
+        self._announced = self.producer.announce(partitions, self._group_id)
+        self._fence = asyncio.create_task(self._join(self._announced, offsets, fetched_under))
+        # The event loop does nothing while the caller decides: both requests are written to their connection before.
         await asyncio.sleep(0)
+
+    async def _join(
+        self, announced: asyncio.Future[Any], offsets: Mapping[TopicPartition, int], fetched_under: Membership
+    ) -> None:
+        await announced
+        await self.producer.send_offsets(offsets, self._group_id, fetched_under)
 
     def pack(self, records: Mapping[TopicPartition, Iterable[Record]]) -> Packed:
         """Step 2: each partition's records, in order."""
         return {tp: self.producer.pack(each, tp) for tp, each in records.items()}
 
-    async def fenced(self) -> None:
-        """Step 3: raises MemberFenced when the records belong to another worker by now."""
-        if self._fence is None:
-            raise RuntimeError("no transaction is open")
-        await self._fence
-
     async def write(self, packed: Packed) -> dict[TopicPartition, int]:
-        """Step 4: the offsets of each partition's last record, once the brokers have all of them."""
+        """Step 3: the offsets of each partition's last record, once the brokers have all of them and the offsets;
+        raises MemberFenced when the records belong to another worker by now. No request is on its way afterwards."""
+        if self._announced is None or self._fence is None:
+            raise RuntimeError("no transaction is open")
+        await self._announced
         await self.producer.register(packed.keys())
-        return await self.producer.send(packed)
+        sending = asyncio.create_task(self.producer.send(packed))
+        await asyncio.wait([sending, self._fence])
+        written = sending.result()
+        self._fence.result()
+        return written
 
     async def commit(self) -> None:
-        """Step 5. Any exception leaves the outcome unknown: the worker must end and recover."""
+        """Step 4. Any exception leaves the outcome unknown: the worker must end and recover."""
         await self.producer.end(commit=True)
         self._fence = None
 
