@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -47,3 +50,19 @@ def test_a_disk_can_run_out_of_space_and_have_some_again(tmp_path: Path) -> None
         disk.empty()
         (disk.folder / "file").write_bytes(bytes(1 << 20))
     assert not (tmp_path / "disk" / "file").exists()
+
+
+def test_a_disk_runs_full_while_it_is_written_to(tmp_path: Path) -> None:
+    """A file that grows between the look at what is used and the mount."""
+    with Disk(tmp_path / "disk") as disk, (disk.folder / "file").open("wb", buffering=0) as file:
+        writer = Thread(target=_write_until_full, args=(file,))
+        writer.start()
+        disk.fill()
+        writer.join(60)
+        assert not writer.is_alive()
+
+
+def _write_until_full(file: FileIO) -> None:
+    with suppress(OSError):
+        for _ in range(3 << 12):  # 3 of 4 GB
+            file.write(bytes(1 << 18))

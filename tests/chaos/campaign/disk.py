@@ -17,6 +17,8 @@ from typing import Final
 SIZE: Final = "4g"
 """More than anything here needs; what is not used takes no memory."""
 PAGE_BYTES: Final = 4096
+SPARE_BYTES: Final = 1024 * 1024
+MOST_SPARE_BYTES: Final = 256 * SPARE_BYTES
 _CLONE_NEWNS: Final = 0x00020000
 
 
@@ -38,10 +40,21 @@ class Disk:
         _run("umount", "--lazy", str(self.folder))
 
     def fill(self) -> None:
-        """From now on there is no space left."""
+        """From now on there is no space left, or will be none in a moment: what is written while we look and mount
+        needs some, and the kernel refuses a size smaller than that."""
+        for spare in range(0, MOST_SPARE_BYTES, SPARE_BYTES):
+            if self._made_to_leave(spare):
+                return
+        raise OSError(f"{self.folder} could not be made smaller, whatever was left to it")
+
+    def _made_to_leave(self, spare: int) -> bool:
         now = os.statvfs(self.folder)
         used = (now.f_blocks - now.f_bfree) * now.f_frsize
-        _run("mount", "-o", f"remount,size={max(PAGE_BYTES, used)}", self._path)
+        try:
+            _run("mount", "-o", f"remount,size={max(PAGE_BYTES, used + spare)}", self._path)
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def empty(self) -> None:
         """There is space again."""
