@@ -5,6 +5,9 @@ everybody's latency. Nothing is lost by it: the changelog has every row, and a w
 written restores them from there, because rows and offset of a partition are written together and in order, and nothing
 is written any more after a write that failed.
 
+They are gathered for `GATHER_S` before they are written. A write to each partition after each of a hundred commits a
+second costs more than the rows in it, and a row that changes again meanwhile need not be written twice.
+
 Rows stay in memory after they were written, the latest `KEPT_BYTES` of them, because a card that was just used is used
 again, and reading a row from a dictionary costs a twentieth of reading it from RocksDB.
 """
@@ -12,9 +15,11 @@ again, and reading a row from a dictionary costs a twentieth of reading it from 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import Event, Lock
 from typing import Final, NamedTuple, Protocol
 
+GATHER_S: Final = 0.1
 KEPT_BYTES: Final = 64 * 1024 * 1024
 ROW_OVERHEAD_BYTES: Final = 200
 """What Python needs for a row besides its content: two objects and a place in a dictionary."""
@@ -28,9 +33,19 @@ class PartitionRows(NamedTuple):
     offset: int
 
 
+def _latest(committed: Iterable[PartitionRows]) -> dict[int, tuple[dict[bytes, bytes], int]]:
+    """{partition: (latest rows, offset of the last)}"""
+    found: dict[int, tuple[dict[bytes, bytes], int]] = {}
+    for partition, rows, offset in committed:
+        before, _offset = found.get(partition, ({}, offset))
+        before.update(rows)
+        found[partition] = before, offset
+    return found
+
+
 Read = Callable[[int, bytes], bytes | None]
 """(partition, key) -> the row in the store, or None."""
-Write = Callable[[int, Sequence[tuple[bytes, bytes]], int], None]
+Write = Callable[[int, Iterable[tuple[bytes, bytes]], int], None]
 """(partition, rows, changelog offset): to the store, in one write."""
 
 
@@ -51,11 +66,17 @@ class WriteBehind:
     Whatever the store raises while writing is raised by the next call of `write` or `settle`.
     """
 
-    def __init__(self, read: Read, write: Write, executor: Executor, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(
+        self, read: Read, write: Write, executor: Executor, kept_bytes: int = KEPT_BYTES, gather_s: float = GATHER_S
+    ) -> None:
         self._read_from_store = read
         self._write_to_store = write
         self._executor = executor
         self._generation_bytes = kept_bytes // 2
+        self._gather_s = gather_s
+        self._hurry = Event()
+        self._lock = Lock()
+        self._gathered: list[PartitionRows] = []  # the last job will take them, from its thread: with the lock
         self._failure: Exception | None = None
         self._last: Job | None = None
         self._clear()
@@ -63,6 +84,7 @@ class WriteBehind:
     def _clear(self) -> None:
         self._young: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
         self._old: Mapping[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._last_of_old: Job | None = None
         self._young_bytes = 0
 
     def row(self, partition: int, key: bytes) -> bytes | None:
@@ -78,26 +100,41 @@ class WriteBehind:
         for partition, rows, _offset in committed:
             self._young[partition].update(rows)
             self._young_bytes += sum([len(row) for _key, row in rows]) + len(rows) * ROW_OVERHEAD_BYTES
-        self._last = self._executor.submit(lambda: self._write(committed))
+        self._gather(committed)
 
-    def _write(self, committed: Sequence[PartitionRows]) -> None:
+    def _gather(self, committed: Sequence[PartitionRows]) -> None:
+        with self._lock:
+            nobody_comes = not self._gathered
+            self._gathered += committed
+        if nobody_comes and committed:
+            self._last = self._executor.submit(self._write_gathered)
+
+    def _write_gathered(self) -> None:
         """A row missing before an offset that was written would be missed for ever: after a failure nothing follows."""
+        self._hurry.wait(self._gather_s)
+        with self._lock:
+            gathered, self._gathered = self._gathered, []
         if self._failure is not None:
             return
         try:
-            for partition, rows, offset in committed:
-                self._write_to_store(partition, rows, offset)
+            for partition, (rows, offset) in _latest(gathered).items():
+                self._write_to_store(partition, rows.items(), offset)
         except Exception as error:
             self._failure = error
 
     def _let_go_of_old(self) -> None:
-        self.settle()
+        if self._last_of_old is not None:
+            self._last_of_old.result()
+        self._raise_failure()
         self._old, self._young, self._young_bytes = self._young, defaultdict(dict), 0
+        self._last_of_old = self._last
 
     def settle(self) -> None:
         """Wait until the store has everything."""
         if self._last is not None:
+            self._hurry.set()
             self._last.result()
+            self._hurry.clear()
         self._raise_failure()
 
     def forget(self) -> None:

@@ -52,7 +52,7 @@ class Worker(RuleBasedStateMachine):
     @initialize(kept=st.sampled_from([0, 3000, 1_000_000]))
     def start(self, kept: int) -> None:
         self.disk, self.thread = Disk(), Jobs()
-        self.behind = WriteBehind(self.disk.row, self.disk.write, self.thread, kept)
+        self.behind = WriteBehind(self.disk.row, self.disk.write, self.thread, kept, gather_s=0)
         self.changelog: dict[int, list[tuple[bytes, bytes]]] = {partition: [] for partition in PARTITIONS}
         self.ended = False
 
@@ -110,7 +110,7 @@ TestWorker.settings = settings(max_examples=150, stateful_step_count=30, deadlin
 
 def test_memory_is_bounded() -> None:
     disk, thread = Disk(), Jobs()
-    behind = WriteBehind(disk.row, disk.write, thread, kept_bytes=100_000)
+    behind = WriteBehind(disk.row, disk.write, thread, kept_bytes=100_000, gather_s=0)
     for number in range(1000):
         behind.write([PartitionRows(0, [(b"%d" % number, bytes(1000))], number)])
     kept = [row for generation in (behind._young, behind._old) for rows in generation.values() for row in rows.values()]
@@ -120,7 +120,7 @@ def test_memory_is_bounded() -> None:
 
 def test_a_failure_is_told_by_whatever_comes_next() -> None:
     disk, thread = Disk(), Jobs()
-    behind = WriteBehind(disk.row, disk.write, thread)
+    behind = WriteBehind(disk.row, disk.write, thread, gather_s=0)
     disk.full = True
     behind.write([PartitionRows(0, [(b"a", b"1")], 0)])
     thread.run_one()
@@ -131,7 +131,7 @@ def test_a_failure_is_told_by_whatever_comes_next() -> None:
 
 def test_nothing_is_written_after_a_write_that_failed() -> None:
     disk, thread = Disk(), Jobs()
-    behind = WriteBehind(disk.row, disk.write, thread)
+    behind = WriteBehind(disk.row, disk.write, thread, gather_s=0)
     disk.full = True
     behind.write([PartitionRows(0, [(b"a", b"1")], 0), PartitionRows(1, [(b"b", b"1")], 0)])
     behind.write([PartitionRows(0, [(b"c", b"1")], 1)])

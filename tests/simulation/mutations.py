@@ -111,7 +111,7 @@ MUTATIONS = [
     ),
     Mutation(
         "rows are forgotten before they are written", WriteBehind, "_let_go_of_old",
-        "self.settle()", "pass",
+        "self._last_of_old.result()", "pass",
         shape=slow_disks,
     ),
     # -- the gates of the consumer
