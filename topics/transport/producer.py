@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 Record = tuple[bytes | None, bytes]
 """(key, value)"""
 
-BETWEEN_TRANSACTIONS_S: Final = 0.002
+BETWEEN_TRANSACTIONS_S: Final = 0.001
 """The markers of the previous commit take about a millisecond; aiokafka waits 20 and doubles the p90."""
 RETRY_S: Final = 0.02
 AWAY_S: Final = 0.1
@@ -54,6 +54,14 @@ _MEMBER_FENCED: Final = {
     25: "unknown member id",
     27: "rebalance in progress",
     82: "fenced instance id",
+}
+
+
+_CONNECTIONS: Final = {
+    CoordinationType.TRANSACTION: ConnectionGroup.COORDINATION,
+    # That of the batches: a broker serves a connection in order. It verifies offsets and batches with the transaction's
+    # coordinator; of two verifications that it begins at once, one is refused, and would be repeated 20 ms later.
+    CoordinationType.GROUP: ConnectionGroup.DEFAULT,
 }
 
 
@@ -247,7 +255,7 @@ class FencedProducer:
                 node = self._coordinators.get(kind)
                 if node is None:
                     node = self._coordinators[kind] = await self._client.coordinator_lookup(kind, key)
-                return await self._client.send(node, request, group=ConnectionGroup.COORDINATION)
+                return await self._client.send(node, request, group=_CONNECTIONS[kind])
             except kafka_errors.KafkaError as error:
                 if not error.retriable:
                     raise
