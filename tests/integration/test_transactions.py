@@ -137,13 +137,10 @@ async def test_what_was_aborted_is_not_published_by_the_next_commit(stage: Stage
 
 async def _write_then_be_fenced(stage: Stage, transactions: Transactions, current: Membership) -> None:
     """A record reaches the broker, then the group coordinator refuses the offsets."""
-    producer = transactions.producer
-    producer.begin()
-    await write(transactions, TopicPartition(stage.target, 0), [(None, b"aborted")])
-    source = TopicPartition(stage.source, 0)
-    await producer.announce(set(), stage.group)
+    target = TopicPartition(stage.target, 0)
+    await transactions.begin({target}, {TopicPartition(stage.source, 0): 7}, current._replace(member_id="gone"))
     with pytest.raises(MemberFenced):
-        await producer.send_offsets({source: 7}, stage.group, current._replace(member_id="gone"))
+        await write(transactions, target, [(None, b"aborted")])
 
 
 @pytest.mark.parametrize("refused_first", [True, False])
