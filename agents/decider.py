@@ -32,7 +32,7 @@ from tables.behind import PartitionRows
 from tables.source_offsets import Rows, SourceOffsets
 from topics.declarations import ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS, CLOCK, JOURNAL_ENTRIES
 from topics.transport.consumer import Slice, SliceConsumer
-from topics.transport.fencing import MemberFenced, Membership
+from topics.transport.fencing import MemberFenced
 from topics.transport.transaction import Transactions
 
 Step = Callable[[str], None]
@@ -79,7 +79,7 @@ class Decider:
         async with self.lock:
             try:
                 if slice_.fetched_under == consumer.thread.fetched_under:  # else fetched before a rebalance: dropped
-                    await self._commit(slice_.fetched_under, self._unseen(slice_.records), consumer.fetch_ahead)
+                    await self._commit(slice_, self._unseen(slice_.records), consumer.fetch_ahead)
             finally:
                 consumer.release()
                 self.finished += 1
@@ -110,7 +110,7 @@ class Decider:
         return unseen
 
     async def _commit(
-        self, fetched_under: Membership, records: Mapping[TP, list[ConsumerRecord]], fetch_ahead: Callable[[], None]
+        self, slice_: Slice, records: Mapping[TP, list[ConsumerRecord]], fetch_ahead: Callable[[], None]
     ) -> None:
         if not records:
             return
@@ -118,7 +118,7 @@ class Decider:
         offsets = {tp: fetched[-1].offset + 1 for tp, fetched in records.items()}
         kafka_offsets = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
         self._step("begin")
-        await self._transactions.begin(self._destinations(records), kafka_offsets, fetched_under)
+        await self._transactions.begin(self._destinations(records), kafka_offsets, slice_.fetched_under)
         try:
             self._step("decide")
             decided = self._engine.decide(records, self._clock())
@@ -127,6 +127,8 @@ class Decider:
                 await self._check_partitions()
             rows = self._rows(decided, offsets)
             packed = self._transactions.pack(self._records(decided, rows))
+            if slice_.full:
+                fetch_ahead()  # what comes next is fetched already, and is made a slice while the batches travel
             self._step("write")
             ends = await self._transactions.write(packed)
             self._step("commit")

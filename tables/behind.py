@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Event, Lock
 from typing import Final, NamedTuple, Protocol
 
-GATHER_S: Final = 0.1
+GATHER_S: Final = 0.5
 KEPT_BYTES: Final = 64 * 1024 * 1024
 ROW_OVERHEAD_BYTES: Final = 200
 """What Python needs for a row besides its content: two objects and a place in a dictionary."""

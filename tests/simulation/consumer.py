@@ -201,8 +201,9 @@ class Consumer(SliceConsumer):
     should_stop = False
 
     def __init__(self, client: Client, store: Store) -> None:
-        self._idle = asyncio.Event()
+        self._idle, self._ahead = asyncio.Event(), asyncio.Event()
         self._idle.set()
+        self._ahead.set()
         self.term = 0
         self._tables_restored = self._positioned = False
         self.flow_active = True

@@ -81,7 +81,7 @@ MUTATIONS = [
         "rows are applied before the commit", Decider, "_commit",
         'self._step("commit")',
         "self._write_rows(self._committed_rows(rows, ends))",
-        first=414,
+        first=74,
     ),
     Mutation(
         "the offset committed is that of the last record", Decider, "_commit",
@@ -146,11 +146,11 @@ MUTATIONS = [
         # on and commits. The other starts behind that commit with tables from before it.
         "the end of a changelog is asked for before the offsets are stable", SliceThread, "_highwaters",
         "await consumer._coordinator.fetch_committed_offsets(sorted(consumer.assignment()))", "",
-        first=206, shape=frozen_before_the_first_record,
+        first=94, shape=frozen_before_the_first_record,
     ),
     Mutation(
         "recovery stops one record early", MarkerAwareRecovery, "_finish_partitions",
-        "position > end", "position >= end - 1", first=10,
+        "position > end", "position >= end - 1", first=2,
     ),
     # -- what is asked of Kafka
     Mutation(
@@ -173,7 +173,7 @@ MUTATIONS = [
     ),
     Mutation(
         "committed offsets are fetched while a transaction may move them", Group, "stable",
-        "return not any(self._pending[tp] for tp in tps)", "return True",
+        "return not any(self._pending[tp] for tp in tps)", "return True", first=705,
     ),
     Mutation(
         "a slice is lost on its way to the decider", Worker, "_fetch",

@@ -87,13 +87,13 @@ class Stage:
             self.did.append(f"apply to {partition} up to {offset}")
             self.bench.rows.update({(partition, key): row for key, row in rows})
 
-    async def handle(self, *references: str, first: int = 0, member: Membership = CURRENT) -> None:
+    async def handle(self, *references: str, first: int = 0, member: Membership = CURRENT, full: bool = False) -> None:
         records = []
         for number, reference in enumerate(references):
             record: Any = self.bench.record(say.request(reference, 1000))
             record.offset = first + number
             records.append(record)
-        await self.decider.handle(Slice(member, {INPUT: records}), self.consumer)
+        await self.decider.handle(Slice(member, {INPUT: records}, full), self.consumer)
 
 
 @pytest.fixture
@@ -108,6 +108,11 @@ async def test_rows_reach_the_store_only_after_the_commit(stage: Stage) -> None:
         "apply to 0 up to 41", "release",
     ]  # fmt: skip
     assert set(stage.broker.offsets.values()) == {1}
+
+
+async def test_with_a_backlog_the_next_slice_is_made_while_the_batches_travel(stage: Stage) -> None:
+    await stage.handle("ref-1", full=True)
+    assert stage.did[:4] == ["begin", "pack", "fetch ahead", WRITE]
 
 
 async def test_a_fenced_slice_is_aborted_and_leaves_no_trace(stage: Stage) -> None:

@@ -3,9 +3,9 @@
 What differs from Faust's own, and why (its source at 0.15.3):
 - records are read committed, and a fetch waits briefly for them (fetching.py; Faust: uncommitted, 1,500 ms);
 - the membership is noted in the fetcher's thread the moment records leave it;
-- one slice is in work at a time and the next poll waits for it, so that records gather into one slice meanwhile
-  (Faust instead fills a buffer, takes full partitions out of the active set, and sleeps a second), and they are
-  fetched when it is about to be committed (fetching.py);
+- one slice is in work at a time, and records gather into the next meanwhile (Faust instead fills a buffer, takes full
+  partitions out of the active set, and sleeps a second). They are fetched when the one in work is about to be
+  committed (fetching.py), and taken out of the fetcher, in its thread, while the commit travels;
 - paused partitions are paused in aiokafka too: a prefetched changelog partition that nobody reads holds up every
   fetch from its broker;
 - input waits until the tables are restored and this consumer has gone to the committed offsets itself, never behind
@@ -43,6 +43,7 @@ class Slice:
 
     fetched_under: Membership
     records: Mapping[TP, list[ConsumerRecord]]
+    full: bool = False  # as many as a poll may bring: there are more
 
 
 class SliceThread(driver.AIOKafkaConsumerThread):
@@ -50,6 +51,7 @@ class SliceThread(driver.AIOKafkaConsumerThread):
 
     fetch_wait_ms: int
     fetched_under: Membership | None = None
+    full = False
 
     def __init__(self, *args: Any, fetch_wait_ms: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,6 +78,7 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         self.fetched_under = membership(consumer)  # no await since the records left the fetcher
         if takes_input and records:
             consumer._fetcher.hold()
+            self.full = sum(map(len, records.values())) >= consumer._max_poll_records
         for tp, fetched in records.items():
             if fetched:
                 self._last_handed_out[tp] = fetched[-1].offset
@@ -156,7 +159,7 @@ def _not_known(_tp: TP) -> None:
 
 
 class SliceConsumer(driver.Consumer):
-    """Yields one event per poll; `release` opens the gate for the next.
+    """Yields one event per poll; `release` opens the gate for the next, which `fetch_ahead` may have begun.
 
     Input is handed out only in a term whose tables are restored, and only after `getmany`, the one place that takes
     records, has gone to the committed offsets. What a poll begun earlier brings is dropped: that seek is still to come.
@@ -167,8 +170,9 @@ class SliceConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._idle = asyncio.Event()
+        self._idle, self._ahead = asyncio.Event(), asyncio.Event()
         self._idle.set()
+        self._ahead.set()
         self.term = 0  # counts revocations and assignments
         self._tables_restored = False
         self._positioned = False
@@ -181,12 +185,14 @@ class SliceConsumer(driver.Consumer):
         return cast(SliceThread, self._thread)
 
     def fetch_ahead(self) -> None:
-        """The slice in work is about to be committed: what has gathered since may be fetched."""
-        self.thread.fetch_ahead()
+        """The next slice may be made ready: the one in work is about to be committed, or there is a backlog."""
+        if not self._ahead.is_set():
+            self._ahead.set()
+            self.thread.fetch_ahead()
 
     def release(self) -> None:
         """The slice in work is done with, committed or dropped."""
-        self.thread.fetch_ahead()
+        self.fetch_ahead()
         self._idle.set()
 
     @property
@@ -235,17 +241,20 @@ class SliceConsumer(driver.Consumer):
         self._in_thread("resume", tps)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
-        await self._idle.wait()
+        await self._ahead.wait()
         if self._tables_restored and not self._positioned:
+            await self._idle.wait()
             await self._go_to_committed()
         records, active = await self._wait_next_records(timeout)
+        await self._idle.wait()
         slice_ = self._input_of(records, active)
         if slice_ and self.thread.fetched_under is not None:
             tp = next(iter(slice_))
             message = self._to_message(tp, slice_[tp][-1])
             message.offset = BEYOND_ANY_OFFSET
-            message.value = cast(Any, Slice(self.thread.fetched_under, slice_))
+            message.value = cast(Any, Slice(self.thread.fetched_under, slice_, self.thread.full))
             self._idle.clear()
+            self._ahead.clear()
             yield tp, message
         else:
             self.thread.fetch_ahead()
