@@ -1,4 +1,4 @@
-"""The worker's consumer: the real gates of topics.transport.consumer over a model of aiokafka's consumer.
+"""The worker's consumer: the real gates of topics.transport over a model of aiokafka's consumer.
 
 Real are `SliceConsumer` (what is handed out, and when) and `SliceThread` (membership of a fetch, committed offsets, the
 end of a changelog). Modelled is what lies under them: positions, fetches, the coordinator's view of the membership, and
@@ -23,8 +23,9 @@ from tests.simulation.schedule import Schedule
 from tests.simulation.store import Store
 from tests.simulation.turns import turn, until
 from topics.declarations import INPUTS
-from topics.transport.consumer import SliceConsumer, SliceThread
+from topics.transport.consumer import SliceConsumer
 from topics.transport.fencing import Membership
+from topics.transport.thread import SliceThread
 
 CHANGELOG = "opentobuy-accounts-changelog"
 NO_MEMBER = Membership(-1, "", None)

@@ -20,8 +20,9 @@ from tests.simulation.group import Group
 from tests.simulation.history import History
 from tests.simulation.producer import Transactions
 from tests.simulation.worker import Worker
-from topics.transport.consumer import SliceConsumer, SliceThread
+from topics.transport.consumer import SliceConsumer
 from topics.transport.recovery import MarkerAwareRecovery
+from topics.transport.thread import SliceThread
 
 
 @dataclass(frozen=True)
