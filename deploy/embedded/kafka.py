@@ -113,6 +113,8 @@ def node_config(node: Node, nodes: Sequence[Node], data: Path) -> dict[str, str]
         "min.insync.replicas": in_sync,
         "offsets.topic.replication.factor": replicas,
         "offsets.topic.num.partitions": "4",
+        # A worker moves its offsets with every slice: 100 MiB of them, Kafka's own size, take a start ten seconds.
+        "offsets.topic.segment.bytes": str(1024 * 1024),
         "transaction.state.log.replication.factor": replicas,
         "transaction.state.log.min.isr": in_sync,
         "transaction.state.log.num.partitions": "4",

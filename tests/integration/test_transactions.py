@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
 
 from topics.cluster import Cluster
+from topics.transport import fencing
 from topics.transport.fencing import MemberFenced, Membership, membership, require_stable_offsets
 from topics.transport.producer import Record
 from topics.transport.transaction import Transactions
@@ -174,6 +175,49 @@ async def test_committed_offsets_wait_for_an_open_transaction_that_may_still_mov
         assert not done, "the offset is unstable, no answer may be given yet"
         await transactions.commit()
         assert await asked == 9
+
+
+async def test_a_transaction_of_a_worker_is_waited_for_however_long_it_takes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fencing, "NOBODYS_S", 0.1)
+    async with stage.member() as consumer, stage.transactions() as transactions:
+        asked = await _ask_while_one_is_open(stage, consumer, transactions)
+        done, _pending = await asyncio.wait([asked], timeout=2)
+        assert not done
+        await transactions.commit()
+        assert await asked == 9
+
+
+async def test_offsets_that_no_transaction_can_move_are_taken_as_they_are(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a restart of Kafka 4.3.1 that has lost the end of one: here it is one that no worker can have begun."""
+    monkeypatch.setattr(fencing, "NOBODYS_S", 1.0)
+    async with stage.member() as consumer, stage.transactions() as mine:
+        await stage.attempt(mine, b"first", 7, membership(consumer))
+        nobody = Transactions(Cluster(stage.bootstrap), f"nobody-{stage.group}", stage.group, timeout_ms=60_000)
+        await nobody.start()
+        try:
+            asked = await _ask_while_one_is_open(stage, consumer, nobody)
+            done, _pending = await asyncio.wait([asked], timeout=0.5)
+            assert not done, "it may be about to end"
+            assert await asyncio.wait_for(asked, 20) == 7
+            assert "transactions that do not exist" in caplog.text
+            await stage.attempt(mine, b"second", 8, membership(consumer))
+            assert await asyncio.wait_for(consumer.committed(TopicPartition(stage.source, 0)), 20) == 8
+        finally:
+            await nobody.abort()
+            await nobody.stop()
+
+
+async def _ask_while_one_is_open(
+    stage: Stage, consumer: AIOKafkaConsumer, transactions: Transactions
+) -> asyncio.Task[int | None]:
+    source = TopicPartition(stage.source, 0)
+    await transactions.begin({TopicPartition(stage.target, 0)}, {source: 9}, membership(consumer))
+    await write(transactions, TopicPartition(stage.target, 0), [(None, b"open")])
+    return asyncio.create_task(consumer.committed(source))
 
 
 async def test_stock_offset_fetch_answers_at_once_with_the_old_offset(stage: Stage) -> None:

@@ -12,7 +12,7 @@ from tests.simulation.broker import Broker
 from tests.simulation.turns import turn
 from topics.transport.fencing import Membership
 from topics.transport.inheritance import CONCURRENT_TRANSACTIONS
-from topics.transport.protocol import DescribeTransaction, FenceProducer, ListOngoingTransactions
+from topics.transport.protocol import DescribeTransaction, FenceProducer, ListTransactions
 
 REBALANCE_IN_PROGRESS = 27
 PRODUCER_FENCED = 90
@@ -42,7 +42,7 @@ class Requests:
         return SimpleNamespace(error_code=REBALANCE_IN_PROGRESS if refused else 0)
 
     def _answer(self, request: Any) -> Any:
-        if isinstance(request, ListOngoingTransactions):
+        if isinstance(request, ListTransactions):
             if not self._broker.lists_transactions:
                 raise ClusterAuthorizationFailedError
             names = [transaction.producer for transaction in self._broker.open_transactions()]

@@ -16,7 +16,7 @@ from aiokafka.protocol.types import Array, Int16, Int32, Schema, String
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from topics.transport.protocol import ListOngoingTransactions
+from topics.transport.protocol import ListTransactions
 
 PATIENCE_S = 60
 _NAME = String("utf-8")
@@ -61,7 +61,7 @@ def empty(bootstrap: str) -> None:
 
 def open_transactions(bootstrap: str) -> list[str]:
     """Transactional ids of the producers that have one."""
-    [answer] = asyncio.run(_answers(bootstrap, [ListOngoingTransactions()]))
+    [answer] = asyncio.run(_answers(bootstrap, [ListTransactions("Ongoing")]))
     return [transactional_id for transactional_id, *_rest in answer.transaction_states]
 
 

@@ -8,14 +8,22 @@ new generation would vouch for the old records.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import logging
+import time
+from typing import Any, Final, NamedTuple
 
 import aiokafka.errors as kafka_errors
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-from topics.transport.protocol import StableOffsetFetch
+from topics.transport.protocol import ListTransactions, StableOffsetFetch
+
+log = logging.getLogger(__name__)
+
+NOBODYS_S: Final = 5.0
+"""For how long offsets must have been unstable without a transaction that is the reason"""
+UNFINISHED: Final = ("Ongoing", "PrepareCommit", "PrepareAbort")
 
 
 class MemberFenced(kafka_errors.KafkaError):  # type: ignore[misc]
@@ -42,7 +50,38 @@ def require_stable_offsets(consumer: AIOKafkaConsumer) -> None:
 
 
 class _StableCoordinator(GroupCoordinator):  # type: ignore[misc]
+    """Waits for transactions that may still move the offsets, not for those that only the group's coordinator believes
+    in. Kafka 4.3.1's does after a restart during which it began to load its offsets twice: the first load's end makes
+    the second's state active while that is still empty, and markers that arrive then are lost (its CoordinatorRuntime
+    compares no epochs). It then calls the offsets unstable until it is loaded anew, which may be never."""
+
+    _nobodys_since: float | None = None
+
     async def _send_req(self, request: Any) -> Any:
-        if isinstance(request, OffsetFetchRequest):
-            request = StableOffsetFetch(request._consumer_group, request._partitions)
+        if not isinstance(request, OffsetFetchRequest):
+            return await super()._send_req(request)
+        answer = await super()._send_req(StableOffsetFetch(request._consumer_group, request._partitions))
+        if answer.is_stable or await self._unfinished():
+            self._nobodys_since = None
+            return answer
+        self._nobodys_since = self._nobodys_since or time.monotonic()
+        if time.monotonic() - self._nobodys_since < NOBODYS_S:
+            return answer
+        log.warning(
+            "group %s: its coordinator waits for transactions that do not exist: its offsets are taken as they are",
+            self.group_id,
+        )
         return await super()._send_req(request)
+
+    async def _unfinished(self) -> bool:
+        """Whether a transaction of this group's workers is open, or its markers are still written, as far as can be
+        found out. Transactional ids are GROUP-INSTANCE."""
+        try:
+            for broker in self._client.cluster.brokers():
+                answer = await self._client.send(broker.nodeId, ListTransactions(*UNFINISHED))
+                names = [name for name, _producer, _state, _tags in answer.transaction_states]
+                if answer.error_code or any(name.startswith(f"{self.group_id}-") for name in names):
+                    return True
+        except kafka_errors.KafkaError:
+            return True
+        return False

@@ -21,7 +21,7 @@ from aiokafka.client import CoordinationType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 from aiokafka.protocol.group import HeartbeatRequest
 
-from topics.transport.protocol import DescribeTransaction, FenceProducer, ListOngoingTransactions
+from topics.transport.protocol import DescribeTransaction, FenceProducer, ListTransactions
 
 CONCURRENT_TRANSACTIONS: Final = 51
 MARKERS_TRIES: Final = 100
@@ -66,7 +66,7 @@ async def _ongoing(client: Any, prefix: str) -> list[str]:
     found = []
     for broker in client.cluster.brokers():
         try:
-            answer = await client.send(broker.nodeId, ListOngoingTransactions())
+            answer = await client.send(broker.nodeId, ListTransactions("Ongoing"))
         except IncompatibleBrokerVersion:
             raise
         except KafkaError:  # it is away; others coordinate what it did

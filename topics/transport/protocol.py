@@ -76,6 +76,15 @@ class OffsetFetchResponseV7(Response):  # type: ignore[misc]
     )
 
     @property
+    def is_stable(self) -> bool:
+        """Whether no open transaction may still move one of the offsets."""
+        return not any(
+            code == UNSTABLE_OFFSET_COMMIT
+            for _topic, partitions, _t in self.topics_v7
+            for *_facts, code, _tags in partitions
+        )
+
+    @property
     def topics(self) -> list[tuple[str, list[tuple[int, int, str, int]]]]:
         """In the shape aiokafka expects. An unstable offset becomes "loading", which it retries with backoff."""
         return [
@@ -148,13 +157,16 @@ class ListTransactionsRequestV0(RequestStruct):  # type: ignore[misc]
     )
 
 
-class ListOngoingTransactions(Request[ListTransactionsRequestV0]):  # type: ignore[misc]
-    """The transactions that one broker coordinates and that are neither committed nor aborted yet."""
+class ListTransactions(Request[ListTransactionsRequestV0]):  # type: ignore[misc]
+    """The transactions that one broker coordinates and that are in one of these states."""
 
     API_KEY = 66
 
+    def __init__(self, *states: str) -> None:
+        self._states = states
+
     def build(self, struct: type[ListTransactionsRequestV0]) -> ListTransactionsRequestV0:
-        return struct(["Ongoing"], [], {})
+        return struct(list(self._states), [], {})
 
 
 class DescribeTransactionsResponseV0(Response):  # type: ignore[misc]
