@@ -9,9 +9,9 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 # uv is fetched by pip and does in seconds what takes pip most of a minute; where uv cannot reach the packages, pip goes on.
 # Bytecode is made once, here, as pip does: where no process may write it, each start would compile for two seconds.
 INSTALL = install() { UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python "$$@" || $(BIN)/pip install --quiet "$$@"; }; install
-# A file's tests stay together: they share what they have set up. Each process has servers of its own. Files come in the
-# order of tests/conftest.py.
-PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores : 4)))
+# A file's tests stay together: they share what they have set up. Each process has servers of its own, and waits for them
+# a quarter of the time, so there is one more than cores. Files come in the order of tests/conftest.py.
+PROCESSES ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? cores + 1 : 4)))
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 ARGS ?=
 

@@ -32,7 +32,8 @@ def impatient_kafka(tmp_path_factory: pytest.TempPathFactory, kafka_jars: list[P
 def test_a_transaction_that_the_broker_ended_ends_the_worker_in_one_line(
     step: str, impatient_kafka: str, tmp_path: Path
 ) -> None:
-    """Heartbeats go on meanwhile, as they do while a broker is paused that has the transaction's coordinator."""
+    """Heartbeats go on meanwhile, as they do while a broker is paused that has the transaction's coordinator. Before a
+    write the transaction may not be open yet, if markers of the one before were still written: it hangs again then."""
     kafka, settings = impatient_kafka, {"transaction_timeout_ms": 1000, "clock_tick_ms": 100}
     empty(kafka)
     with worker(kafka, tmp_path, fault=f"HANG:{step}:150:4", **settings) as slow:

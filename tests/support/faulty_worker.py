@@ -3,7 +3,7 @@
 SIGNAL:STEP:COUNT   ends or freezes at a numbered step of a commit, for example KILL:commit:200 (the 200th time it
                     comes to that step); the signal goes to this process alone
 HANG:STEP:COUNT     stands still there for ever, and its event loop with it
-HANG:STEP:COUNT:S   the same for S seconds
+HANG:STEP:COUNT:S   the same for S seconds, and again whenever it comes there
 STANDSTILL:COUNT    the agent waits for ever at its COUNT-th slice; everything else goes on
 DAMAGED:WRITER      the first write to its store finds that damaged, by the main thread (a restore) or that of the rows
 BROKEN              writing to its store while it is restored raises what nobody expects
@@ -55,7 +55,7 @@ class Fault:
     def __call__(self, step: str) -> None:
         if step == self._step:
             self._left -= 1
-            if self._left == 0:
+            if self._left <= 0:  # a second time if it goes on after the first
                 self._hurt()
 
 
