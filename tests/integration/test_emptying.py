@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.support.emptying import empty
@@ -28,12 +28,24 @@ def test_what_the_dead_left_is_gone(empty_kafka: str) -> None:
         dead.commit_transaction(PATIENCE_S)
     make(client)
     reader = Consumer({"bootstrap.servers": empty_kafka, "group.id": "none"})
-    assert reader.get_watermark_offsets(TopicPartition(TOPIC, 0), PATIENCE_S) == (0, 0)
+    assert watermarks(reader) == (0, 0)
     reader.close()
 
 
 def make(client: AdminClient) -> None:
     client.create_topics([NewTopic(TOPIC, 1, 1)])[TOPIC].result(PATIENCE_S)
+
+
+def watermarks(reader: Consumer) -> tuple[int, int]:
+    """A topic that was just made is known to the broker's clients a moment later."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return reader.get_watermark_offsets(TopicPartition(TOPIC, 0), PATIENCE_S)  # type: ignore[no-any-return]
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._UNKNOWN_PARTITION or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 def groups(client: AdminClient) -> list[str]:
