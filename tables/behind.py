@@ -33,16 +33,6 @@ class PartitionRows(NamedTuple):
     offset: int
 
 
-def _latest(committed: Iterable[PartitionRows]) -> dict[int, tuple[dict[bytes, bytes], int]]:
-    """{partition: (latest rows, offset of the last)}"""
-    found: dict[int, tuple[dict[bytes, bytes], int]] = {}
-    for partition, rows, offset in committed:
-        before, _offset = found.get(partition, ({}, offset))
-        before.update(rows)
-        found[partition] = before, offset
-    return found
-
-
 Read = Callable[[int, bytes], bytes | None]
 """(partition, key) -> the row in the store, or None."""
 Write = Callable[[int, Iterable[tuple[bytes, bytes]], int], None]
@@ -145,3 +135,13 @@ class WriteBehind:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+
+def _latest(committed: Iterable[PartitionRows]) -> dict[int, tuple[dict[bytes, bytes], int]]:
+    """{partition: (latest rows, offset of the last)}"""
+    found: dict[int, tuple[dict[bytes, bytes], int]] = {}
+    for partition, rows, offset in committed:
+        before, _offset = found.get(partition, ({}, offset))
+        before.update(rows)
+        found[partition] = before, offset
+    return found

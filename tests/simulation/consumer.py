@@ -202,11 +202,7 @@ class Consumer(SliceConsumer):
     should_stop = False
 
     def __init__(self, client: Client, store: Store) -> None:
-        self._idle, self._ahead = asyncio.Event(), asyncio.Event()
-        self._idle.set()
-        self._ahead.set()
-        self.term = 0
-        self._tables_restored = self._positioned = False
+        self._make_gates()
         self.flow_active = True
         self.suspend_flow, self.can_resume_flow = asyncio.Event(), asyncio.Event()
         self._thread = Thread(client, self)

@@ -46,7 +46,7 @@ class Requests:
             if not self._broker.lists_transactions:
                 raise ClusterAuthorizationFailedError
             names = [transaction.producer for transaction in self._broker.open_transactions()]
-            return SimpleNamespace(transaction_states=[(name, 0, "Ongoing", {}) for name in names])
+            return SimpleNamespace(error_code=0, transaction_states=[(name, 0, "Ongoing", {}) for name in names])
         if isinstance(request, DescribeTransaction):
             name = request._transactional_id
             return SimpleNamespace(transaction_states=[(0, self._broker.epoch(name), self._topics(name), {})])

@@ -22,11 +22,8 @@ class Consumer(SliceConsumer):
     should_stop = False
 
     def __init__(self) -> None:
-        self._idle, self._ahead = asyncio.Event(), asyncio.Event()
-        self._idle.set()
-        self._ahead.set()
+        self._make_gates()
         self._tables_restored = self._positioned = self.flow_active = True
-        self.term = 0
         self.let_go = 0
         self._thread: Any = SimpleNamespace(fetched_under=MEMBER, full=False, fetch_ahead=self._count)
         self.polls = 0

@@ -56,12 +56,15 @@ class SliceConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._make_gates()
+
+    def _make_gates(self) -> None:
+        """Open for a poll, closed for input."""
         self._idle, self._ahead = asyncio.Event(), asyncio.Event()
         self._idle.set()
         self._ahead.set()
         self.term = 0  # counts revocations and assignments
-        self._tables_restored = False
-        self._positioned = False
+        self._tables_restored = self._positioned = False
 
     def _new_consumer_thread(self) -> SliceThread:
         return SliceThread(self, fetch_wait_ms=self.fetch_wait_ms, loop=self.loop, beacon=self.beacon)

@@ -17,7 +17,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-from topics.transport.protocol import ListTransactions, StableOffsetFetch
+from topics.transport.inheritance import transactions_at
+from topics.transport.protocol import StableOffsetFetch
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def membership(consumer: AIOKafkaConsumer) -> Membership:
 
 def require_stable_offsets(consumer: AIOKafkaConsumer) -> None:
     """From now on committed offsets are fetched stable. Call between `start` and `subscribe`."""
-    consumer._coordinator.__class__ = _StableCoordinator  # adds a method, no state
+    consumer._coordinator.__class__ = _StableCoordinator  # adds methods, and an attribute with a default
 
 
 class _StableCoordinator(GroupCoordinator):  # type: ignore[misc]
@@ -74,13 +75,11 @@ class _StableCoordinator(GroupCoordinator):  # type: ignore[misc]
         return await super()._send_req(request)
 
     async def _unfinished(self) -> bool:
-        """Whether a transaction of this group's workers is open, or its markers are still written, as far as can be
-        found out. Transactional ids are GROUP-INSTANCE."""
+        """Whether a transaction of this group's workers is open, or its markers are still written, or a broker does not
+        tell."""
         try:
             for broker in self._client.cluster.brokers():
-                answer = await self._client.send(broker.nodeId, ListTransactions(*UNFINISHED))
-                names = [name for name, _producer, _state, _tags in answer.transaction_states]
-                if answer.error_code or any(name.startswith(f"{self.group_id}-") for name in names):
+                if await transactions_at(self._client, broker.nodeId, self.group_id, *UNFINISHED):
                     return True
         except kafka_errors.KafkaError:
             return True

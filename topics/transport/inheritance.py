@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import CoordinationType
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
 from aiokafka.protocol.group import HeartbeatRequest
 
 from topics.transport.protocol import DescribeTransaction, FenceProducer, ListTransactions
@@ -39,14 +39,13 @@ class _Producer(NamedTuple):
 
 async def end_what_the_dead_left_open(consumer: AIOKafkaConsumer, partitions: Set[TopicPartition]) -> list[str]:
     """Abort every transaction of this group's other workers that has one of `partitions`; the transactional ids.
-
-    Transactional ids are GROUP-INSTANCE. Whatever cannot be found out is left to the transaction's timeout.
+    Whatever cannot be found out is left to the transaction's timeout.
     """
     coordinator, client = consumer._coordinator, consumer._client
     own = f"{coordinator.group_id}-{coordinator._group_instance_id}"
     ended = []
     try:
-        for transactional_id in await _ongoing(client, f"{coordinator.group_id}-"):
+        for transactional_id in await _ongoing(client, coordinator.group_id):
             producer = None if transactional_id == own else await _writer_to(client, transactional_id, partitions)
             if producer is None:
                 continue
@@ -62,16 +61,24 @@ async def end_what_the_dead_left_open(consumer: AIOKafkaConsumer, partitions: Se
     return ended
 
 
-async def _ongoing(client: Any, prefix: str) -> list[str]:
+async def transactions_at(client: Any, node: int, group_id: str, *states: str) -> list[str]:
+    """Transactional ids (GROUP-INSTANCE) of the group's workers with a transaction in one of these states that this
+    broker coordinates; raises KafkaError if it does not tell."""
+    answer = await client.send(node, ListTransactions(*states))
+    if answer.error_code:
+        raise for_code(answer.error_code)
+    return [name for name, *_facts in answer.transaction_states if name.startswith(f"{group_id}-")]
+
+
+async def _ongoing(client: Any, group_id: str) -> list[str]:
     found = []
     for broker in client.cluster.brokers():
         try:
-            answer = await client.send(broker.nodeId, ListTransactions("Ongoing"))
+            found += await transactions_at(client, broker.nodeId, group_id, "Ongoing")
         except IncompatibleBrokerVersion:
             raise
         except KafkaError:  # it is away; others coordinate what it did
             continue
-        found += [name for name, _producer, _state, _tags in answer.transaction_states if name.startswith(prefix)]
     return found
 
 
