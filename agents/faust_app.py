@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from typing import Any, cast
 
 import faust
@@ -11,6 +12,7 @@ import mode.loop
 from faust.types.auth import CredentialsT
 
 from agents.ending import crashed
+from agents.logs import calm
 from agents.settings import Settings
 from topics.cluster import Cluster
 from topics.transport.consumer import SliceConsumer, SliceTransport
@@ -105,6 +107,10 @@ class Process(faust.Worker):
     def __init__(self, app: faust.App) -> None:
         super().__init__(app, loglevel="WARNING", quiet=True, redirect_stdouts=False)
         self.spinner = None
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        super().on_setup_root_logger(logger, level)
+        calm(logger)
 
     def _crash(self, reason: BaseException) -> None:
         """Mode would stop everything in order. It has hung in that, with a part that waits for the one that failed."""

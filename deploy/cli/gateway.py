@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import typer
 import uvloop
 from prometheus_client import CollectorRegistry, start_http_server
 
+from agents.logs import log_to_stderr
 from agents.settings import Settings
 from deploy.cli import environment
 from deploy.cli.failures import EXIT_INTERRUPTED, UserError
@@ -38,7 +38,7 @@ def gateway() -> None:
     settings = environment.settings()
     if settings.gateway_cards is None:
         raise UserError("OTB_GATEWAY_CARDS is not set: the gateway needs a file of card numbers and their accounts")
-    logging.basicConfig(force=True, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     try:
         cards = load(settings.gateway_cards)
         cluster = environment.cluster(settings)

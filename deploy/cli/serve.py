@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from functools import partial
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
+from agents.logs import log_to_stderr
 from agents.settings import Settings
 from deploy import embedded
 from deploy.cli import environment
@@ -81,7 +81,7 @@ def worker() -> None:
         create_topics(settings, cluster, partial(typer.echo, err=True))
         clients.require_permissions(cluster, permissions(Role.WORKER, settings.app_id))
         asyncio.run(_try_transactions(settings, cluster))
-    _log_to_stderr()
+    log_to_stderr()
     try:
         run_worker(settings)
     except UnusableModel as error:
@@ -109,7 +109,7 @@ def sink() -> None:
     if cluster.protocol != "PLAINTEXT":
         clients.require_permissions(cluster, permissions(Role.SINK, settings.app_id))
     environment.require_partitions(settings, cluster)
-    _log_to_stderr()
+    log_to_stderr()
     interrupted = asyncio.run(_run_sink(settings))
     if interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -172,7 +172,3 @@ def _addresses(settings: Settings, run: Run, processes: Engine) -> dict[str, str
         addresses[f"{child.name}_metrics"] = child.announced("metrics") or ""
         addresses[f"{child.name}_pid"] = child.pid
     return addresses | {"logs": str(run.folder)}
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(force=True, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
