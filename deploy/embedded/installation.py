@@ -9,11 +9,12 @@ and goes without a cache that does not fit.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +33,18 @@ def install_kafka(home: Path, on_progress: Callable[[str], None]) -> list[Path]:
     jars = obtain_jars(home, on_progress)
     if not learned(jars).exists():
         on_progress("letting the JVM learn Kafka, once")
-        _learn(jars)
+        with _alone(jars):
+            if not learned(jars).exists():  # another process may have been here
+                _learn(jars)
     return jars
+
+
+@contextmanager
+def _alone(jars: list[Path]) -> Iterator[None]:
+    """One process at a time; the kernel lets the next one in, however the one before has ended."""
+    with jars[0].with_name(".learning").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _learn(jars: list[Path]) -> None:
