@@ -18,8 +18,8 @@ QUIET_S: Final = 10.0
 AGAIN_S: Final = 60.0
 """One that does not end is told this often."""
 
-_Shape = tuple[str, int, str]
-"""(logger, level, message before its arguments)"""
+_Said = tuple[str, int, str]
+"""(logger, level, message)"""
 
 
 @dataclass(slots=True)
@@ -34,32 +34,32 @@ class _Run:
 class Repeats(logging.Filter):
     """Of a message that repeats itself the 1st, 2nd, 4th, 8th, ... and one a minute, with how many there were.
 
-    Alike are messages of one logger and level that differ in their arguments only. Critical ones are always told, and
-    so are those with a traceback.
+    One that names another row, partition or node is another message. Critical ones are always told, and so are those
+    with a traceback.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._runs: dict[_Shape, _Run] = {}
+        self._runs: dict[_Said, _Run] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to tell it; how often it came by then is `record.times`."""
         if record.levelno >= logging.CRITICAL or record.exc_info:
             return True
         now = self._clock()
-        run = self._run((record.name, record.levelno, str(record.msg)), now)
+        run = self._run((record.name, record.levelno, record.getMessage()), now)
         run.heard, run.times = now, run.times + 1
         if run.times & (run.times - 1) and now - run.told < AGAIN_S:
             return False
         run.told, record.times = now, run.times
         return True
 
-    def _run(self, shape: _Shape, now: float) -> _Run:
-        run = self._runs.get(shape)
+    def _run(self, said: _Said, now: float) -> _Run:
+        run = self._runs.get(said)
         if run is None or now - run.heard > QUIET_S:
             self._runs = {known: each for known, each in self._runs.items() if now - each.heard <= QUIET_S}
-            run = self._runs[shape] = _Run(heard=now, told=now)
+            run = self._runs[said] = _Run(heard=now, told=now)
         return run
 
 

@@ -34,9 +34,9 @@ class Stage:
         self.logger.addHandler(other)
 
     def repeat(self, times: int, every_s: float = 0.1) -> None:
-        for number in range(times):
+        for _ in range(times):
             self.now += every_s
-            self.logger.error("no connection to node %d, attempt %d", 1, number)
+            self.logger.error("no connection to node %d", 1)
 
 
 @pytest.fixture
@@ -47,32 +47,33 @@ def stage() -> Stage:
 def test_a_message_that_repeats_itself_is_told_at_powers_of_two(stage: Stage) -> None:
     stage.repeat(20)
     assert stage.told == [
-        "no connection to node 1, attempt 0",
-        "no connection to node 1, attempt 1 (2 times now)",
-        "no connection to node 1, attempt 3 (4 times now)",
-        "no connection to node 1, attempt 7 (8 times now)",
-        "no connection to node 1, attempt 15 (16 times now)",
+        "no connection to node 1",
+        "no connection to node 1 (2 times now)",
+        "no connection to node 1 (4 times now)",
+        "no connection to node 1 (8 times now)",
+        "no connection to node 1 (16 times now)",
     ]
 
 
 def test_other_handlers_get_every_record_as_it_was(stage: Stage) -> None:
     stage.repeat(5)
-    assert stage.all == [f"no connection to node 1, attempt {number}" for number in range(5)]
+    assert stage.all == ["no connection to node 1"] * 5
 
 
 def test_what_says_something_else_is_told_in_between(stage: Stage) -> None:
     stage.repeat(6)
     stage.logger.error("the disk is full")
-    stage.logger.warning("no connection to node %d, attempt %d", 1, 6)
+    stage.logger.warning("no connection to node %d", 1)
+    stage.logger.error("no connection to node %d", 2)
     stage.repeat(1)
-    assert stage.told[-2:] == ["the disk is full", "no connection to node 1, attempt 6"]
+    assert stage.told[-3:] == ["the disk is full", "no connection to node 1", "no connection to node 2"]
 
 
 def test_after_a_while_of_silence_it_is_a_new_message(stage: Stage) -> None:
     stage.repeat(3)
     stage.now += QUIET_S + 1
     stage.repeat(1)
-    assert stage.told[-1] == "no connection to node 1, attempt 0"
+    assert stage.told[-1] == "no connection to node 1"
 
 
 def test_one_that_does_not_end_is_told_every_minute(stage: Stage) -> None:
