@@ -232,9 +232,11 @@ class Campaign:
     def _check(self, load: Load) -> None:
         figures: dict[str, tuple[int, int, int]] = {}
         result = self.result
-        self._say("checking every partition", 0.88)
+        todo = [(partition, share) for partition in range(PARTITIONS) for share in shares(load.delivered)]
+        self._say(f"checking every partition, in {len(todo)} parts", 0.88)
         reader_until = time.monotonic() + PATIENCE_S  # for all that it has yet to read
-        for checked in _checked(self._world.kafka, shares(load.delivered)):
+        for number, checked in enumerate(_checked(self._world.kafka, todo), 1):
+            self._say(f"checked {number} of {len(todo)} parts", 0.88 + 0.1 * number / len(todo))
             result.messages += checked.messages
             result.poison += checked.poison
             result.from_the_future += checked.from_the_future
@@ -298,10 +300,9 @@ def shares(messages: int) -> list[Share]:
     return [Share(part, parts) for part in range(parts)]
 
 
-def _checked(bootstrap: str, shares_: Sequence[Share]) -> Iterator[checker.Checked]:
+def _checked(bootstrap: str, todo: Sequence[tuple[int, Share]]) -> Iterator[checker.Checked]:
     """Every share of every partition, side by side: nothing else runs by then."""
     with ProcessPoolExecutor(min(PARTITIONS, os.cpu_count() or 1), get_context("spawn")) as pool:
-        todo = [(partition, share) for partition in range(PARTITIONS) for share in shares_]
         yield from pool.map(checker.checked, [bootstrap] * len(todo), *zip(*todo, strict=True))
 
 
