@@ -163,7 +163,7 @@ def made() -> Told:
     for start in range(0, len(records), SLICE):
         if start > len(records) - 700 and not earlier:
             earlier = {key.decode(): row for (_partition, key), row in bench.rows.items()}
-        _decide(bench, history, records[start : start + SLICE])
+        _decide(bench, history, records[start : start + SLICE], AT + start)
     history.rows |= {key.decode(): row for (_partition, key), row in bench.rows.items()}
     history.__post_init__()
     return Told(history, earlier)
@@ -176,15 +176,17 @@ def _skewed(number: int, record: story.Outgoing) -> story.Outgoing:
     return wrongly_stamped(record, (-600_000, 200_000, 900_000)[number % 3], AT)
 
 
-def _decide(bench: Bench, history: History, slice_: list[story.Outgoing]) -> None:
-    """One slice through the engine, which decides payments before requests; all that comes of it into the history."""
+def _decide(bench: Bench, history: History, slice_: list[story.Outgoing], at: int) -> None:
+    """One slice through the engine, which decides payments before requests; all that comes of it into the history. The
+    broker takes its replies at this time, those to requests a little before the others."""
     for number, record in enumerate(slice_, bench.offset + 1):
         history.inputs[record.topic].append(Record(number, AT, record.key, record.value))
     before = len(bench.sent)
     bench.run(*[(record.topic, record.key, record.value) for record in slice_], at=AT)
     for topic, body in bench.sent[before:]:
         if topic in history.replies:
-            history.replies[topic].append(Record(before, AT, body["account_id"].encode(), orjson.dumps(body)))
+            arrived = at + (topic == UPDATES)
+            history.replies[topic].append(Record(before, arrived, body["account_id"].encode(), orjson.dumps(body)))
         elif topic == "journal-entries":
             history.entries.append(_entry(body))
         elif topic == "dead-letters":
@@ -272,7 +274,10 @@ def _shed(told: Told, waited_ms: int, took_ms: int) -> None:
     body = orjson.loads(_decisions(told)[number].value or b"")
     body |= {"outcome": "declined", "reason": "timed-out", "detail": str(waited_ms), "approval_code": None}
     body |= {"open_to_buy": body["open_to_buy"] + body["approved_amount"], "approved_amount": 0}
-    _decisions(told)[number] = _decisions(told)[number]._replace(value=orjson.dumps(body), at=AT + took_ms)
+    reply = _decisions(told)[number] = _decisions(told)[number]._replace(value=orjson.dumps(body))
+    requests, reference = told.history.inputs["authorizations"], body["network_reference"].encode()
+    asked = next(n for n, each in enumerate(requests) if reference in (each.value or b"") and each.key == reply.key)
+    requests[asked] = requests[asked]._replace(at=reply.at - took_ms)
 
 
 def keep_a_stale_row(told: Told) -> None:
@@ -569,7 +574,7 @@ def _base64(data: bytes | None) -> str:
 
 def test_what_the_replies_leave_open_the_journal_decides() -> None:
     """A payment and a request, both after something later: their replies name the same time, neither names its own."""
-    payment, request = _pair("pay-1", 5, 9), _pair("ref-1", 6, 9)
+    payment, request = _update("pay-1", 5, 9), _pair("ref-1", 6, 9)
     sides = [payment], [request]
     none: list[bool] = []
     assert list(merged(sides, _Progress(["ref-1", "pay-1"]), none)) == [request, payment]
@@ -580,13 +585,13 @@ def test_what_the_replies_leave_open_the_journal_decides() -> None:
     assert other_choice(others)
     assert list(merged(sides, _Progress(["pay-1"]), others)) == [request, payment]
     assert not other_choice(others)
-    late, early = _pair("late", 9, 9), _pair("ref-0", 6, 6)
+    late, early = _update("late", 9, 9), _pair("ref-0", 6, 6)
     assert list(merged(([late], [early]), _Progress(["late"]), none)) == [early, late]
 
 
 def test_before_the_journal_the_figures_decide() -> None:
     """Only the request fits before the payment: 40 such at one time would have too many orders to try them."""
-    payment, request = _pair("pay-1", 5, 9), _pair("ref-1", 6, 9)
+    payment, request = _update("pay-1", 5, 9), _pair("ref-1", 6, 9)
     sides, none = ([payment], [request]), list[bool]()
     assert list(merged(sides, _Progress(["pay-1"], fitting={"ref-1"}), none)) == [request, payment]
     assert list(merged(sides, _Progress(["pay-1"], fitting={"pay-1"}), none)) == [payment, request]
@@ -619,15 +624,33 @@ def test_what_fits_an_account_has_its_time_and_its_open_to_buy() -> None:
 
 def test_a_refusal_leaves_no_trace_and_says_nothing_about_the_time_of_what_follows() -> None:
     """A dispute that was refused at a later time than a request that was decided after it; a repeat of an answer."""
-    refused, request = _pair("dispute-1", 9, 9, outcome="illegal-dispute-stage"), _pair("ref-1", 6, 6)
+    refused, request = _update("dispute-1", 9, 9, outcome="illegal-dispute-stage"), _pair("ref-1", 6, 6)
     others: list[bool] = []
     assert list(merged(([refused], [request]), _Progress([]), others)) == [refused, request]
     assert other_choice(others)
     assert list(merged(([refused], [request]), _Progress([]), others)) == [request, refused]
     again, none = _pair("ref-1", 12, 12), list[bool]()
-    update = _pair("pay-1", 9, 9)
+    update = _update("pay-1", 9, 9)
     assert list(merged(([update], [again]), _Progress(["pay-1"], again={"ref-1"}), none)) == [again, update]
     assert none == []
+
+
+@pytest.mark.parametrize("took_ms", [0, 3])
+def test_an_update_whose_reply_the_broker_took_first_came_first(took_ms: int) -> None:
+    """After an outage of 90 s accounts had sixty messages at one time, and more orders than can be tried."""
+    update, request = _pair("dispute-1", 5, 9), _pair("ref-1", 6, 9, took_ms=took_ms)
+    none: list[bool] = []
+    assert list(merged(([update], [request]), _Progress([], fitting={"ref-1"}), none)) == [update, request]
+    assert none == []
+
+
+def test_a_decision_long_before_an_update_was_of_a_slice_before_it() -> None:
+    """Unless its batch was sent again, so the other order is tried as well."""
+    update, request = _pair("dispute-1", 5, 9, took_ms=20), _pair("ref-1", 6, 9)
+    others: list[bool] = []
+    assert list(merged(([update], [request]), _Progress([]), others)) == [request, update]
+    assert other_choice(others)
+    assert list(merged(([update], [request]), _Progress([]), others)) == [update, request]
 
 
 @dataclass
@@ -648,9 +671,14 @@ class _Progress:
         return self.left
 
 
-def _pair(name: str, transmitted_at: int, decided_at: int, **reply: Any) -> Pair:
+def _pair(name: str, transmitted_at: int, decided_at: int, took_ms: int = 0, **reply: Any) -> Pair:
     message = SimpleNamespace(message_id=name, transmitted_at=transmitted_at)
-    return Pair("", Record(0, AT, b"", b""), message, SimpleNamespace(decided_at=decided_at, **reply), 0)
+    return Pair("", Record(0, AT, b"", b""), message, SimpleNamespace(decided_at=decided_at, **reply), took_ms)
+
+
+def _update(name: str, transmitted_at: int, decided_at: int, **reply: Any) -> Pair:
+    """Whose reply the broker took a little after those to requests: they may be of one slice."""
+    return _pair(name, transmitted_at, decided_at, took_ms=1, **reply)
 
 
 # -- what hurts and what watches

@@ -28,7 +28,7 @@ def test_accounts_and_workers_in_one_short_run(home: Path) -> None:
         build(),
         [
             "loadtest", "scaling", "--accounts", "40,400", "--rate", "100", "--seconds", "2", "--warmup", "0",
-            "--backlog", "20000", "--worker-accounts", "200", "--openings", "0", "--rounds", "1",
+            "--backlog", "40000", "--worker-accounts", "200", "--openings", "0", "--rounds", "1",
             "--json", str(home / "a.json"), "--html", str(home / "a.html"),
         ],
     )  # fmt: skip

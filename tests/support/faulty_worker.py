@@ -1,7 +1,7 @@
 """A worker that hurts itself: `python -m tests.support.faulty_worker`. No OTB_FAULT, no fault; else it is one of
 
 SIGNAL:STEP:COUNT   ends or freezes at a numbered step of a commit, for example KILL:commit:200 (the 200th time it
-                    comes to that step); the signal goes to this process alone
+                    comes to that step, and not again when it was woken); the signal goes to this process alone
 HANG:STEP:COUNT     stands still there for ever, and its event loop with it
 HANG:STEP:COUNT:S   the same for S seconds, and again whenever it comes there
 STANDSTILL:COUNT    the agent waits for ever at its COUNT-th slice; everything else goes on
@@ -38,7 +38,7 @@ from topics.transport.recovery import MarkerAwareRecovery
 
 
 class Fault:
-    """Counts the visits to one step and raises the signal on the last."""
+    """Counts the visits to one step and hurts at the last."""
 
     def __init__(self, plan: str) -> None:
         name, self._step, count, *seconds = plan.split(":")
@@ -55,7 +55,7 @@ class Fault:
     def __call__(self, step: str) -> None:
         if step == self._step:
             self._left -= 1
-            if self._left <= 0:  # a second time if it goes on after the first
+            if self._left == 0 or (self._left < 0 and self._signal is None):
                 self._hurt()
 
 

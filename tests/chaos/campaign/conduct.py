@@ -43,6 +43,8 @@ LONG_S: Final = 4.0
 """What decisions do not depend on may be away for as long without anyone having to decide something meanwhile."""
 LEAST_MEANWHILE: Final = 0.5
 """Decisions that must have been made by the end of a longer time, of those that were asked for in it."""
+DAMAGE_FOUND: Final = "the store of partition"
+"""A worker that ends with it has come by what an earlier fault damaged; decisions wait for its restore then."""
 POLL_S: Final = 0.05
 MOST_AT_ONCE: Final = 400_000
 """Messages of a partition that are checked at once, with replies and entries: 7 kB each."""
@@ -162,7 +164,8 @@ class Campaign:
             damage = fault.strike(world, Random(appointment.seed))
             trial.held_s, trial.note = damage.held_s, damage.note
             trial.ends, world.ends = world.ends, []
-            if fault.proof != "decisions" and damage.since - damage.at > LONG_S:
+            waited_for_itself = any(DAMAGE_FOUND in end for end in trial.ends)
+            if fault.proof != "decisions" and damage.since - damage.at > LONG_S and not waited_for_itself:
                 trial.meanwhile = self._decided_meanwhile(damage, load, watch)
             over = self._over(fault, damage, watch)
             trial.recovery_s = over - damage.at

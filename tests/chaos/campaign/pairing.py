@@ -3,8 +3,10 @@
 Replies come in the order of their inputs, topic by topic; between topics there is no order that Kafka knows. What
 is known: a reply says the account's time when it was decided, which is the message's own time or, if something later
 had been decided before, the time of that. So it never runs backwards, and of several pairs with the same time one whose
-message names it came first; only a refusal that leaves no trace on the account leaves its time as it was, too. Where
-this leaves a choice, the figures in the replies help, and the journal, which is one sequence; see `merged`.
+message names it came first; only a refusal that leaves no trace on the account leaves its time as it was, too. The
+broker says when it took the replies: those of one slice before any of the next, and within a slice updates are decided
+before authorisations. Where this leaves a choice, the figures in the replies help, and the journal, which is one
+sequence; see `merged`.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ REFUSALS: Final = frozenset(
 """What a reply says when its message has left the account as it was, its time included."""
 
 
+ARRIVE_TOGETHER_MS: Final = 5
+"""A slice's batches are one request to a broker, as a rule."""
 STAMP: Final = re.compile(rb'"transmitted_at":(\d+)')
 
 
@@ -43,6 +47,11 @@ class Pair(NamedTuple):
     message: Any
     reply: Any
     took_ms: int
+
+    @property
+    def answered_at(self) -> int:
+        """When the broker took the reply, in milliseconds."""
+        return int(self.record.at) + self.took_ms
 
 
 class Unpaired(AssertionError):
@@ -167,7 +176,7 @@ def merged(sides: Sides, progress: Progress, others: list[bool]) -> Iterator[Pai
         if first is None:
             if choices == len(others):
                 others.append(False)
-            likely = decision if _leaves_no_trace(decision) and not _leaves_no_trace(update) else update
+            likely = decision if _is_likely_first(decision, update) else update
             first = likely if not others[choices] else decision if likely is update else update
             choices += 1
         yield (updates if first is update else decisions).popleft()
@@ -189,11 +198,20 @@ def _known_first(update: Pair, decision: Pair, progress: Progress) -> Pair | Non
     for pair in (update, decision):
         if progress.repeats(pair):
             return pair
+    if update.answered_at <= decision.answered_at:  # of one slice, or of an earlier one: a commit lies between two
+        return update
     times = update.reply.decided_at, decision.reply.decided_at
     if times[0] != times[1] and not (_leaves_no_trace(update) or _leaves_no_trace(decision)):
         return update if times[0] < times[1] else decision
     fitting = [pair for pair in (update, decision) if progress.fits(pair)]
     return fitting[0] if len(fitting) == 1 else _by_journal(progress.causes_left(), update, decision)
+
+
+def _is_likely_first(decision: Pair, update: Pair) -> bool:
+    """Of a slice before, unless the batches of one slice arrived in this order."""
+    if update.answered_at - decision.answered_at > ARRIVE_TOGETHER_MS:
+        return True
+    return _leaves_no_trace(decision) and not _leaves_no_trace(update)
 
 
 def _leaves_no_trace(pair: Pair) -> bool:

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -13,16 +14,27 @@ from typing import Final
 from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof
 from tests.chaos.campaign.world import FIRST_WORKER, World
 
+LOG_S: Final = 5.0
+"""A worker that decides writes its rows twice a second."""
+POLL_S: Final = 0.05
 BLOCK_BYTES: Final = 4096
 """About the size of RocksDB's blocks, each with a checksum of its own."""
 
 
+def _found(world: World, wanted: Callable[[Path], bool]) -> list[Path]:
+    """Files with something in them in the databases of the first worker, in the order of their paths."""
+    found = []
+    for path in (world.home / "tables").rglob("*"):
+        with suppress(FileNotFoundError):  # a worker that runs deletes some
+            if FIRST_WORKER in path.parts and wanted(path) and path.is_file() and path.stat().st_size:
+                found.append(path)
+    return sorted(found)
+
+
 def _files(world: World, wanted: Callable[[Path], bool]) -> list[Path]:
-    """Files with something in them in the databases of the first worker, in the order of their paths. Raises
-    AssertionError when there are none: then there would be nothing to damage."""
-    files = [path for path in (world.home / "tables").rglob("*") if FIRST_WORKER in path.parts and path.is_file()]
-    found = sorted(path for path in files if wanted(path) and path.stat().st_size)
-    assert found, f"no such file among the {len(files)} of the local store"
+    """The same. Raises AssertionError when there are none: then there would be nothing to damage."""
+    found = _found(world, wanted)
+    assert found, "no such file in the local store"
     return found
 
 
@@ -47,12 +59,16 @@ class _Damaged:
     proof: Proof = "decisions"
     lasts_s = 9.0
     tables_first = False  # rows are in tables on disk only after a start: it writes down what the logs had
+    log_first = False  # for a moment after that there may be nothing in the logs
 
     def strike(self, world: World, random: Random) -> Damage:
         if self.tables_first:
             world.kill(world.workers[FIRST_WORKER])
             world.start_worker().wait_ready()
             world.wait(1 + random.random())
+        deadline = time.monotonic() + LOG_S
+        while self.log_first and not _found(world, _is_log) and time.monotonic() < deadline:
+            world.wait(POLL_S)
         at = time.time()
         since = world.kill(world.workers[FIRST_WORKER])
         note = self.damage(world, random)
@@ -76,6 +92,7 @@ class Deleted(_Damaged):
 class LogTruncated(_Damaged):
     name = "store-log-truncated"
     what = "the worker is killed and RocksDB's write-ahead logs lose their end, as after a power failure"
+    log_first = True
 
     def damage(self, world: World, random: Random, /) -> str:
         return ", ".join(_truncate(path, random) for path in _files(world, _is_log))
@@ -92,6 +109,7 @@ class Truncated(_Damaged):
 class LogCorrupted(_Damaged):
     name = "store-log-corrupted"
     what = "the worker is killed and one bit is turned in each of RocksDB's write-ahead logs"
+    log_first = True
 
     def damage(self, world: World, random: Random, /) -> str:
         return ", ".join(_turn_bits(path, random, 1) for path in _files(world, _is_log))
