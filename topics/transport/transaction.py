@@ -14,13 +14,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
 from topics.cluster import Cluster
 from topics.transport.fencing import MemberFenced, Membership
 from topics.transport.producer import FencedProducer, Packed, Record
+
+
+class _Open(NamedTuple):
+    """What a transaction has on its way since `begin`."""
+
+    announced: asyncio.Future[Any]
+    fence: asyncio.Task[None]
 
 
 class Transactions:
@@ -32,8 +39,7 @@ class Transactions:
         self._group_id = group_id
         self._timeout_ms = timeout_ms
         self._producer: FencedProducer | None = None
-        self._announced: asyncio.Future[Any] | None = None
-        self._fence: asyncio.Task[None] | None = None
+        self._open: _Open | None = None
 
     async def start(self) -> None:
         """Become the one producer with this id: a dead predecessor's open transaction is aborted by the broker."""
@@ -55,8 +61,8 @@ class Transactions:
     ) -> None:
         """Step 1: returns while the requests travel, so that the caller can decide meanwhile."""
         self.producer.begin()
-        self._announced = self.producer.announce(partitions, self._group_id)
-        self._fence = asyncio.create_task(self._join(self._announced, offsets, fetched_under))
+        announced = self.producer.announce(partitions, self._group_id)
+        self._open = _Open(announced, asyncio.create_task(self._join(announced, offsets, fetched_under)))
         # The event loop does nothing while the caller decides: both requests are written to their connection before.
         await asyncio.sleep(0)
 
@@ -73,27 +79,27 @@ class Transactions:
     async def write(self, packed: Packed) -> dict[TopicPartition, int]:
         """Step 3: the offsets of each partition's last record, once the brokers have all of them and the offsets;
         raises MemberFenced when the records belong to another worker by now. No request is on its way afterwards."""
-        if self._announced is None or self._fence is None:
+        if self._open is None:
             raise RuntimeError("no transaction is open")
-        await self._announced
+        await self._open.announced
         await self.producer.register(packed.keys())
         sending = asyncio.create_task(self.producer.send(packed))
-        await asyncio.wait([sending, self._fence])
+        await asyncio.wait([sending, self._open.fence])
         written = sending.result()
-        self._fence.result()
+        self._open.fence.result()
         return written
 
     async def commit(self) -> None:
         """Step 4. Any exception leaves the outcome unknown: the worker must end and recover."""
         await self.producer.end(commit=True)
-        self._fence = None
+        self._open = None
 
     async def abort(self) -> None:
         """Undo everything since `begin`."""
-        if self._fence is not None:
-            await asyncio.wait([self._fence])
-            error = None if self._fence.cancelled() else self._fence.exception()
-            self._fence = None
+        if self._open is not None:
+            fence, self._open = self._open.fence, None
+            await asyncio.wait([fence])
+            error = None if fence.cancelled() else fence.exception()
             if error is not None and not isinstance(error, MemberFenced):
                 raise error
         await self.producer.end(commit=False)
