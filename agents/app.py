@@ -4,7 +4,7 @@
     transport   one slice per poll, one fenced transaction per slice            topics/transport/
     table       one row per account, restored from its changelog                tables/
     decider     slice -> transaction -> store                                   agents/decider.py
-    engine      decode, score, decide (no Kafka in it)                          agents/engine.py
+    engine      decode, score, decide (no Kafka in it)                          agents/engine.py, attempt.py
     domain      what is true                                                    models/
 
 Faust's own side is in agents/faust_app.py, the ways to end in agents/ending.py.

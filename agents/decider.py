@@ -26,7 +26,8 @@ from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from agents.clock import wall_clock
-from agents.engine import WRONG_PARTITION, Decided, Engine
+from agents.decided import WRONG_PARTITION, Decided
+from agents.engine import Engine
 from agents.metrics import WorkerMetrics
 from tables.behind import PartitionRows
 from tables.source_offsets import Rows, SourceOffsets

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from agents.engine import Decided
+from agents.decided import Decided
 from topics.declarations import AUTHORIZATIONS
 
 FINE_SECONDS = (

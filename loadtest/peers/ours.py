@@ -18,9 +18,10 @@ from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
 from agents import faust_app
+from agents.decided import Decided
 from agents.decider import Decider
 from agents.ending import abandon
-from agents.engine import Decided, Engine
+from agents.engine import Engine
 from agents.metrics import WorkerMetrics
 from agents.settings import Settings
 from loadtest.peers import job

@@ -16,7 +16,9 @@ import numpy as np
 import orjson
 from faust.types import TP
 
-from agents.engine import BATCH, Decided, Engine
+from agents.attempt import BATCH
+from agents.decided import Decided
+from agents.engine import Engine
 from loadtest.history.lines import chunk
 from loadtest.history.writing import merged
 from loadtest.spool import Record as Sent

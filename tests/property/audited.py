@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from agents.engine import TOPIC_ORDER
+from agents.attempt import TOPIC_ORDER
 from agents.scoring import Model
 from models.authorization import Policy
 from models.messages import (

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 from faust.types import TP
 
-from agents.engine import Decided, Engine
+from agents.decided import Decided
+from agents.engine import Engine
 from agents.scoring import Model
 from models.authorization import Policy
 from models.messages import Inbound

@@ -151,8 +151,8 @@ def test_a_message_whose_reply_no_record_can_hold_is_a_processing_error(bench: B
 
 
 def test_a_message_that_leaves_what_no_row_can_hold_is_a_processing_error(bench: Bench) -> None:
-    row, encode = bench.rows[0, b"acct-2"], bench.engine.encode_row
-    bench.engine.encode_row = lambda account: bytes(1 // 0) if account.account_id == "acct-2" else encode(account)
+    row, encode = bench.rows[0, b"acct-2"], bench.engine.means.encode_row
+    bench.engine.means.encode_row = lambda account: bytes(1 // 0) if account.account_id == "acct-2" else encode(account)
     bench.run(say.payment(account="acct-2"), say.request("ref-4"))
     assert [letter["reason"] for letter in bench.on("dead-letters")] == ["processing-error"]
     assert bench.on("authorization-decisions")[-1]["outcome"] == "approved"

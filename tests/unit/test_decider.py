@@ -206,7 +206,7 @@ async def test_nothing_is_committed_when_a_message_astray_comes_of_other_partiti
         raise PartitionMismatch("authorizations has 6")
 
     stage.bench.rows.clear()
-    stage.bench.engine.partitions = 2**31  # no key is at home in partition 0 then
+    stage.bench.engine.means.partitions = 2**31  # no key is at home in partition 0 then
     stage.decider._check_partitions = changed
     with pytest.raises(PartitionMismatch):
         await stage.handle("ref-1")
