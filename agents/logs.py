@@ -75,9 +75,9 @@ class _Counting(logging.Formatter):
         return line if times == 1 else f"{line} ({times:,} times now)"
 
 
-def calm(root: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+def calm(logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
     """Let every handler of this logger tell repeated messages less often."""
-    for handler in root.handlers:
+    for handler in logger.handlers:
         handler.addFilter(Repeats(clock))
         handler.setFormatter(_Counting(handler.formatter or logging.Formatter()))
 

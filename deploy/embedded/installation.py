@@ -9,12 +9,10 @@ and goes without a cache that does not fit.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +21,7 @@ from aiokafka.errors import KafkaError
 from deploy.embedded.errors import EmbeddedError
 from deploy.embedded.kafka import learned, obtain_jars, running_broker
 from deploy.embedded.practice import practise
+from deploy.embedded.runs import locked
 from topics.cluster import Cluster
 
 _LEARNING_S: Final = 120
@@ -33,18 +32,10 @@ def install_kafka(home: Path, on_progress: Callable[[str], None]) -> list[Path]:
     jars = obtain_jars(home, on_progress)
     if not learned(jars).exists():
         on_progress("letting the JVM learn Kafka, once")
-        with _alone(jars):
+        with locked(jars[0].parent):
             if not learned(jars).exists():  # another process may have been here
                 _learn(jars)
     return jars
-
-
-@contextmanager
-def _alone(jars: list[Path]) -> Iterator[None]:
-    """One process at a time; the kernel lets the next one in, however the one before has ended."""
-    with jars[0].with_name(".learning").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _learn(jars: list[Path]) -> None:
@@ -56,21 +47,10 @@ def _learn(jars: list[Path]) -> None:
         # Whoever starts a broker next will say what is wrong.
         with suppress(subprocess.TimeoutExpired, EmbeddedError):
             with running_broker(Path(folder) / "kafka", jars, jvm_options=learning) as broker:
-                _practise(broker.bootstrap)
+                with suppress(KafkaError, TimeoutError):  # what the JVM has seen until then is learned
+                    asyncio.run(asyncio.wait_for(practise(Cluster(broker.bootstrap)), _LEARNING_S))
                 broker.ask_to_stop()
                 assert broker.process is not None  # noqa: S101
                 broker.process.wait(_LEARNING_S)
             if found.exists():
                 found.replace(learned(jars))
-
-
-def _practise(bootstrap: str) -> None:
-    """In a thread of its own, because the caller's may have an event loop."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(_LEARNING_S):
-            await practise(Cluster(bootstrap))
-
-    # What the JVM has seen until then is learned.
-    with ThreadPoolExecutor(1) as thread, suppress(KafkaError, TimeoutError):
-        thread.submit(asyncio.run, bounded()).result()

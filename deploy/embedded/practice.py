@@ -14,7 +14,7 @@ from topics.cluster import Cluster
 from topics.transport.fencing import membership
 from topics.transport.transaction import Transactions
 
-TRANSACTIONS: Final = 600
+_TRANSACTIONS: Final = 600
 """Each over twelve partitions: enough for what is in their path to be compiled well and its profile kept."""
 _SOURCE: Final = "practice-in"
 _TARGETS: Final = ("practice-rows", "practice-replies", "practice-entries")
@@ -29,7 +29,7 @@ async def practise(cluster: Cluster) -> None:
     async with _clients(cluster) as (producer, member, reader), _transactions(cluster) as transactions:
         reading = asyncio.create_task(_read(reader))
         try:
-            for _ in range(TRANSACTIONS):
+            for _ in range(_TRANSACTIONS):
                 await asyncio.gather(*[producer.send_and_wait(_SOURCE, _RECORD, partition=n) for n in _PARTITIONS])
                 records = await member.getmany(timeout_ms=1000)
                 if records:

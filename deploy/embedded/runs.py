@@ -87,7 +87,7 @@ def new_run(home: Path, *, keep: bool = False) -> Iterator[Run]:
 def _claim(runs: Path) -> tuple[Path, int]:
     """A new folder and its lock, taken; nobody sweeps it in between."""
     runs.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(runs):
+    with locked(runs):
         _sweep(runs)
         now = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         folder = runs / f"{now}-{secrets.token_hex(4)}"
@@ -124,8 +124,9 @@ def _open_lock(folder: Path) -> int:
 
 
 @contextmanager
-def _locked(runs: Path) -> Iterator[None]:
-    lock = _open_lock(runs)
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time; the kernel lets the next one in, however the one before has ended."""
+    lock = _open_lock(folder)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -164,8 +164,8 @@ class Campaign:
             damage = fault.strike(world, Random(appointment.seed))
             trial.held_s, trial.note = damage.held_s, damage.note
             trial.ends, world.ends = world.ends, []
-            waited_for_itself = any(DAMAGE_FOUND in end for end in trial.ends)
-            if fault.proof != "decisions" and damage.since - damage.at > LONG_S and not waited_for_itself:
+            restoring = any(DAMAGE_FOUND in end for end in trial.ends)
+            if fault.proof != "decisions" and damage.since - damage.at > LONG_S and not restoring:
                 trial.meanwhile = self._decided_meanwhile(damage, load, watch)
             over = self._over(fault, damage, watch)
             trial.recovery_s = over - damage.at

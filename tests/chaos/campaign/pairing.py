@@ -32,8 +32,6 @@ REFUSALS: Final = frozenset(
     }
 )  # fmt: skip
 """What a reply says when its message has left the account as it was, its time included."""
-
-
 ARRIVE_TOGETHER_MS: Final = 5
 """A slice's batches are one request to a broker, as a rule."""
 STAMP: Final = re.compile(rb'"transmitted_at":(\d+)')
@@ -51,7 +49,7 @@ class Pair(NamedTuple):
     @property
     def answered_at(self) -> int:
         """When the broker took the reply, in milliseconds."""
-        return int(self.record.at) + self.took_ms
+        return self.record.at + self.took_ms
 
 
 class Unpaired(AssertionError):

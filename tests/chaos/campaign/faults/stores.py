@@ -11,12 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof
+from tests.chaos.campaign.faults.kinds import Damage, Fault, Proof, until
 from tests.chaos.campaign.world import FIRST_WORKER, World
 
 LOG_S: Final = 5.0
 """A worker that decides writes its rows twice a second."""
-POLL_S: Final = 0.05
 BLOCK_BYTES: Final = 4096
 """About the size of RocksDB's blocks, each with a checksum of its own."""
 
@@ -66,9 +65,8 @@ class _Damaged:
             world.kill(world.workers[FIRST_WORKER])
             world.start_worker().wait_ready()
             world.wait(1 + random.random())
-        deadline = time.monotonic() + LOG_S
-        while self.log_first and not _found(world, _is_log) and time.monotonic() < deadline:
-            world.wait(POLL_S)
+        if self.log_first:
+            until(world, LOG_S, lambda: bool(_found(world, _is_log)), "there is nothing in the logs")
         at = time.time()
         since = world.kill(world.workers[FIRST_WORKER])
         note = self.damage(world, random)
