@@ -24,7 +24,7 @@ from typing import Final, NamedTuple, Protocol
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from agents.decided import UNREADABLE_ROW, WRONG_PARTITION, Decided
+from agents.decided import PROCESSING_ERROR, UNREADABLE_ROW, WRONG_PARTITION, Decided
 from agents.output import Output
 from agents.scoring import Scorer, Sight
 from agents.sweeping import Sweep
@@ -141,7 +141,7 @@ class Attempt:
         try:
             bug = self._poisoned.get((tp.topic, tp.partition, record.offset)) if self._poisoned else None
             if bug is not None:
-                raise Unreadable("processing-error", repr(bug))
+                raise Unreadable(PROCESSING_ERROR, repr(bug))
             message = codec.decode(tp.topic, record.key, record.value)
             if message.transmitted_at > record.timestamp + self._means.max_future_ms:
                 raise Unreadable(

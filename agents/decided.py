@@ -13,6 +13,12 @@ WRONG_PARTITION: Final = "wrong-partition"
 UNREADABLE_ROW: Final = "unreadable-row"
 """Reason of the dead letter of a message whose account's row is damaged."""
 
+PROCESSING_ERROR: Final = "processing-error"
+"""Reason of the dead letter of a message on which the domain raised."""
+
+OUR_FAULTS: Final = frozenset({WRONG_PARTITION, UNREADABLE_ROW, PROCESSING_ERROR})
+"""Reasons for which a message is not to blame: it was read, and is what it should be."""
+
 
 class Unswept(NamedTuple):
     """A row in which a sweep could not do its work."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord
 
+from agents.decided import OUR_FAULTS
 from models import card_numbers
 from models.account import Unscored
-from models.authorization import FraudScore
+from models.authorization import FraudScore, unremembered
 from models.messages import (
     AuthorizationDecision,
+    AuthorizationIncrement,
+    AuthorizationRequest,
     DeadLetter,
     FraudScored,
     JournalEntry,
@@ -77,14 +80,16 @@ class Output:
         self.outcomes["clock-tick", "scored-late"] += 1
 
     def refuse(self, record: ConsumerRecord, error: Unreadable) -> None:
-        """A record that is no message goes to the dead letters; a request that names itself is declined as well."""
+        """A record that cannot be decided goes to the dead letters; if somebody waits for a decision, and it is still
+        known who, it is declined as well."""
         self._bury(record, error)
-        identity = codec.refused_request(record.value) if record.topic == AUTHORIZATIONS.name else None
-        if identity is not None:
-            decision = _malformed(identity, record.timestamp)
+        if record.topic != AUTHORIZATIONS.name:
+            return
+        decline = _malfunction if error.reason in OUR_FAULTS else _malformed
+        for message_type, decision in decline(record):
             reply = _masked(record.key), codec.encode(decision)
             self.records[AUTHORIZATION_DECISIONS.name, record.partition].append(reply)
-            self.outcomes["authorization-request", DeclineReason.MALFORMED] += 1
+            self.outcomes[message_type, _outcome(decision)] += 1
 
     def _bury(self, record: ConsumerRecord, error: Unreadable) -> None:
         """Keep the record whole in the dead letters, but no card number."""
@@ -104,11 +109,21 @@ def _outcome(reply: Reply) -> str:
     return reply.outcome
 
 
-def _malformed(identity: Mapping[str, str], now: int) -> AuthorizationDecision:
-    return AuthorizationDecision(
-        "authorization-decision", 1, identity["network_reference"], identity["account_id"], "declined",
-        DeclineReason.MALFORMED, 0, "", None, None, None, [], None, now,
-    )  # fmt: skip
+def _malformed(record: ConsumerRecord) -> Iterator[tuple[str, AuthorizationDecision]]:
+    """Nothing of it but its identity can be relied on."""
+    refused = codec.refused(record.value)
+    if refused is not None:
+        yield refused.type, AuthorizationDecision(
+            "authorization-decision", 1, refused.network_reference, refused.account_id, "declined",
+            DeclineReason.MALFORMED, 0, "", None, None, None, [], None, record.timestamp,
+        )  # fmt: skip
+
+
+def _malfunction(record: ConsumerRecord) -> Iterator[tuple[str, AuthorizationDecision]]:
+    """The message is a good one; it is we who cannot decide it."""
+    message = codec.decode(record.topic, record.key, record.value)
+    if isinstance(message, AuthorizationRequest | AuthorizationIncrement):
+        yield message.type, unremembered(message, DeclineReason.SYSTEM_MALFUNCTION, None)
 
 
 def _masked(data: bytes | None) -> bytes | None:

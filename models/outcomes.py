@@ -8,7 +8,8 @@ from enum import StrEnum
 class DeclineReason(StrEnum):
     """Why an authorisation request or increment was declined; checks run in this order, the first that fails counts."""
 
-    MALFORMED = "malformed"
+    MALFORMED = "malformed"  # it cannot be read, or is from the future
+    SYSTEM_MALFUNCTION = "system-malfunction"  # nothing is wrong with it, but we cannot decide it; it is parked
     UNKNOWN_ACCOUNT = "unknown-account"
     CONFLICTING_DUPLICATE = "conflicting-duplicate"  # same network reference, other content
     STALE_DUPLICATE = "stale-duplicate"  # the stored answer has left the row, but not the effect: it stands

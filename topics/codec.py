@@ -9,7 +9,7 @@ cannot hide a repeated one; any other is examined.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
@@ -57,6 +57,9 @@ TYPES_BY_TOPIC: Final[dict[str, frozenset[str]]] = {
 }
 
 TOPIC_OF_TYPE: Final[dict[str, str]] = {kind: topic for topic, kinds in TYPES_BY_TOPIC.items() for kind in kinds}
+
+DECIDED_TYPES: Final = ("authorization-request", "authorization-increment")
+"""Types that are answered by an `AuthorizationDecision`; a tuple, since what is looked for may be anything."""
 
 TOPIC_OF_OUTBOUND: Final[dict[type[Outbound], str]] = {
     AuthorizationDecision: AUTHORIZATION_DECISIONS.name,
@@ -106,19 +109,27 @@ def encode(message: Outbound | Inbound) -> bytes:
     return orjson.dumps(message)
 
 
-def refused_request(value: bytes | None) -> dict[str, str] | None:
-    """Identity of a malformed authorisation request that can still be answered: its network reference and account."""
+class Refused(NamedTuple):
+    """What must be known of a malformed request or increment to answer it."""
+
+    type: str
+    network_reference: str
+    account_id: str
+
+
+def refused(value: bytes | None) -> Refused | None:
+    """The identity of a malformed message for whose decision somebody waits, if it still has one."""
     try:
         body = orjson.loads(value or b"")
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(body, dict) or body.get("type") != "authorization-request":
+    if not isinstance(body, dict) or body.get("type") not in DECIDED_TYPES:
         return None
-    identity = {name: body.get(name) for name in ("network_reference", "account_id")}
-    usable = {name: part for name, part in identity.items() if isinstance(part, str) and 0 < len(part) <= 64}
-    if len(usable) < len(identity) or any(map(card_numbers.stands_in, usable.values())):
+    identity = body.get("network_reference"), body.get("account_id")
+    usable = [part for part in identity if isinstance(part, str) and 0 < len(part) <= 64]
+    if len(usable) < len(identity) or any(map(card_numbers.stands_in, usable)):
         return None  # no answer repeats a card number
-    return usable
+    return Refused(body["type"], *usable)
 
 
 def _read(value: bytes) -> Inbound:

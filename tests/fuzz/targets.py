@@ -33,8 +33,8 @@ def record(data: bytes) -> None:
     key = _account_id(value)
     quickly = quick.read(value)
     assert quickly is None or quickly == codec.read_carefully(value)
-    refused = codec.refused_request(value)
-    assert refused is None or all(refused.values())
+    refused = codec.refused(value)
+    assert refused is None or all(refused)
     try:
         message = codec.decode(topic, key, value)
     except codec.Unreadable:

@@ -56,7 +56,7 @@ def test_one_damaged_row_ends_nothing_and_is_named_everywhere(empty_kafka: str, 
         names(next_, LINE.format(home))
         send(producer(kafka), [say.request(f"after-{each}", account=each, transmitted_at=at) for each in accounts])
         decisions = {each["network_reference"]: each for each in bodies(wait_for(kafka, "authorization-decisions", 6))}
-        assert [decisions[f"after-{each}"]["reason"] for each in accounts] == [None, "malformed", None]
+        assert [decisions[f"after-{each}"]["reason"] for each in accounts] == [None, "system-malfunction", None]
         [letter] = bodies(read(kafka, "dead-letters"))
         assert (letter["reason"], letter["topic"]) == ("unreadable-row", "authorizations")
         page = next_.metrics()

@@ -160,11 +160,13 @@ def test_i5_a_repeated_key_is_found_whatever_optional_fields_are_left_out(droppe
 
 
 def test_a_malformed_request_that_names_itself_can_be_answered() -> None:
-    assert codec.refused_request(with_amount(b'"x"')) == {"network_reference": "ref-1", "account_id": "acct-1"}
-    assert codec.refused_request(codec.encode(say.reversal())) is None
-    assert codec.refused_request(b"x") is None
-    assert codec.refused_request(None) is None
-    assert codec.refused_request(GOOD.replace(b'"ref-1"', b'["ref-1"]')) is None
+    assert codec.refused(with_amount(b'"x"')) == ("authorization-request", "ref-1", "acct-1")
+    increment = codec.encode(say.increment("inc-1", "ref-1")).replace(b":1000,", b":-5,")
+    assert codec.refused(increment) == ("authorization-increment", "inc-1", "acct-1")
+    assert codec.refused(codec.encode(say.reversal())) is None
+    assert codec.refused(b"x") is None
+    assert codec.refused(None) is None
+    assert codec.refused(GOOD.replace(b'"ref-1"', b'["ref-1"]')) is None
 
 
 def test_amounts_stay_integers() -> None:

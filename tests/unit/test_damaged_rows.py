@@ -91,8 +91,8 @@ def test_messages_of_a_damaged_row_are_kept_by_that_name_and_everyone_else_is_de
     assert [(letter["topic"], letter["reason"]) for letter in bench.on("dead-letters")] == [
         ("payments", "unreadable-row"), ("authorizations", "unreadable-row"),
     ]  # fmt: skip
-    assert [(d["network_reference"], d["outcome"]) for d in bench.on("authorization-decisions")[3:]] == [
-        ("ref-4", "approved"), ("ref-5", "declined"), ("ref-6", "approved"),
+    assert [(d["network_reference"], d["reason"]) for d in bench.on("authorization-decisions")[3:]] == [
+        ("ref-4", None), ("ref-5", "system-malfunction"), ("ref-6", None),
     ]  # fmt: skip
     assert bench.rows[0, b"acct-2"] == row
     assert not caplog.records, "no slice was decided again"

@@ -157,6 +157,8 @@ def test_a_record_that_makes_the_domain_raise_is_left_out_and_everyone_else_deci
     ]
     [letter] = bench.on("dead-letters")
     assert (letter["reason"], letter["detail"]) == ("processing-error", "ZeroDivisionError('a bug')")
+    declined = bench.on("authorization-decisions")[1]
+    assert (declined["reason"], declined["amount"], declined["currency"]) == ("system-malfunction", 1000, "USD")
     assert list(bench.account().holds) == ["ref-1", "ref-2"]
 
 
@@ -193,6 +195,6 @@ def test_a_message_that_came_to_a_wrong_partition_is_not_answered_from_there() -
     assert list(bench.rows) == [(0, b"acct-4")]
     bench.run(say.request("ref-4", account="acct-4"), say.request("ref-1", account="acct-1"))
     assert [(d["account_id"], d["reason"]) for d in bench.on("authorization-decisions")] == [
-        ("acct-4", None), ("acct-1", "malformed"),
+        ("acct-4", None), ("acct-1", "system-malfunction"),
     ]  # fmt: skip
     assert [letter["reason"] for letter in bench.on("dead-letters")] == ["wrong-partition"] * 2

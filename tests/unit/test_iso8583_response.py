@@ -107,7 +107,8 @@ def test_no_code_for_a_reason_that_there_is_not() -> None:
         ("insufficient-open-to-buy", "51"), ("expired-card", "54"), ("suspected-fraud", "59"), ("unknown-card", "14"),
         ("conflicting-duplicate", "94"), ("scoring-unavailable", "91"), ("invalid-amount", "13"), ("control", "57"),
         ("account-not-active", "62"), ("too-many-open-holds", "65"), ("reversed-before-arrival", "12"),
-        ("no-matching-hold", "25"), ("malformed", "30"), ("a-reason-of-next-year", "05"),
+        ("no-matching-hold", "25"), ("malformed", "30"), ("system-malfunction", "96"),
+        ("a-reason-of-next-year", "05"),
     ],
 )  # fmt: skip
 def test_declines_by_reason(reason: str, code: str) -> None:

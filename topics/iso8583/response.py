@@ -18,6 +18,7 @@ DO_NOT_HONOUR: Final = "05"
 
 DECLINE_CODES: Final = {
     "malformed": "30",  # format error
+    "system-malfunction": "96",
     "unknown-account": "14",  # no such card number
     "conflicting-duplicate": "94",  # duplicate transmission
     "stale-duplicate": "94",

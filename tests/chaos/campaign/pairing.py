@@ -23,6 +23,8 @@ from tests.chaos.campaign.history import DECISIONS, INPUTS, MAX_FUTURE_MS, UPDAT
 from tests.chaos.campaign.story import POISON_KEY
 from tests.support.checker import REPLIES
 
+AWAITED: Final = ("authorization-request", "authorization-increment")
+"""Types for whose decision somebody waits."""
 ENTRIES_OF_AN_UPDATE: Final = 3
 """A presentment writes down what becomes of its hold (two entries at most) and itself."""
 REFUSALS: Final = frozenset(
@@ -114,7 +116,7 @@ def _decisions(history: History) -> Iterator[Pair]:
 
 def _is_refused_request(record: Record) -> bool:
     """A request from the future is parked as any message from the future; since somebody waits, it is declined too."""
-    return is_from_the_future(record) and orjson.loads(record.value or b"")["type"] == "authorization-request"
+    return is_from_the_future(record) and orjson.loads(record.value or b"")["type"] in AWAITED
 
 
 def _check_refusal(topic: str, question: Record, answer: Record) -> None:
