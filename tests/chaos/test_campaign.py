@@ -382,14 +382,18 @@ def test_a_message_in_the_dead_letters_is_found(told: Told) -> None:
 
 
 def test_every_message_that_was_refused_is_found_and_the_rest_is_checked(told: Told) -> None:
-    """A refused message has no reply; without care it would look as if all later replies were wrong."""
+    """A refused request is declined, any other message not answered; without care it would look as if all later
+    replies were wrong."""
     assert checker.findings(told.history) == []
-    requests = told.history.inputs["authorizations"]
+    requests, declines = told.history.inputs["authorizations"], told.history.replies["authorization-decisions"]
     for number in (100, 300):
         message = orjson.loads(next(each for each in requests if each.key == ACCOUNT.encode()).value or b"")
         message["network_reference"] = f"refused-{number}"
         record = Record(10**6 + number, AT + number, ACCOUNT.encode(), orjson.dumps(message))
         requests.insert(number, record)
+        told_of_it = {"type": "authorization-decision", "reason": "system-malfunction"}
+        decline = told_of_it | {"network_reference": f"refused-{number}"}
+        declines.insert(number, Record(10**6 + number, AT + number, ACCOUNT.encode(), orjson.dumps(decline)))
         told.history.dead_letters.append(
             {"topic": "authorizations", "offset": record.offset, "reason": "processing-error"}
             | {"key_base64": _base64(record.key), "value_base64": _base64(record.value)}
@@ -399,6 +403,8 @@ def test_every_message_that_was_refused_is_found_and_the_rest_is_checked(told: T
     drop_an_entry(told)
     told.history.__post_init__()
     assert len(checker.findings(told.history)) == 3
+    del declines[100]
+    assert "refused-100 was refused, but not declined" in checker.findings(told.history)[2].what
 
 
 def _early(told: Told, type_: str) -> Record:

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 from tables import rows
 from tests.chaos.campaign.figures import Progress
@@ -31,13 +31,12 @@ from tests.chaos.campaign.pairing import (
     other_choice,
 )
 from tests.chaos.campaign.reader import digest
+from tests.chaos.campaign.refusals import Finding, refusals
 from tests.support.auditor import Auditor, Disagreement, same
 from tests.support.auditor.book import Book
 from tests.support.checker import Run
 
 FROM_THE_FUTURE: Final = "from-the-future"
-REFUSED: Final = "processing-error"
-"""The engine's word for a message that it could not decide though it could read it: a bug, wherever it is."""
 PARKED: Final = frozenset({"unknown-purchase", "illegal-dispute-stage", "amount-exceeds-purchase"})
 """Outcomes of updates that are refused, with nothing of them on the account: people must look at them."""
 MOST_ORDERS: Final = 100
@@ -51,13 +50,6 @@ class Difference(AssertionError):
         lines = [] if account_id is None else history.account(account_id)
         super().__init__("\n".join([f"partition {history.partition}, account {account_id}: {what}", *lines]))
         self.at = at
-
-
-class Finding(NamedTuple):
-    """Something that is not right. `at`: when the input behind it came (milliseconds), if there is one."""
-
-    what: str
-    at: int | None
 
 
 @dataclass(slots=True)
@@ -98,28 +90,12 @@ def _replies(bootstrap: str, history: History, share: Share) -> dict[str, tuple[
 
 def findings(history: History) -> list[Finding]:
     """Every message that was refused although it is one, and the first other thing that is not right."""
-    refused = {(letter["topic"], letter["offset"]) for letter in history.dead_letters if letter["reason"] == REFUSED}
-    found = [
-        Finding(f"{topic} {record.offset} is a message and was refused: {record.value!r}", record.at)
-        for topic, records in history.inputs.items()
-        for record in records
-        if (topic, record.offset) in refused and not is_poison(record)
-    ]
+    found, rest = refusals(history)
     try:
-        check(_without(history, refused))
+        check(rest)
     except Difference as difference:
         found.append(Finding(str(difference), difference.at))
     return found
-
-
-def _without(history: History, refused: set[tuple[str, int]]) -> History:
-    """As if the messages refused had never been sent, so that the rest can be checked."""
-    inputs = {
-        topic: [record for record in records if is_poison(record) or (topic, record.offset) not in refused]
-        for topic, records in history.inputs.items()
-    }
-    letters = [letter for letter in history.dead_letters if letter["reason"] != REFUSED]
-    return replace(history, inputs=inputs, dead_letters=letters)
 
 
 def check(history: History) -> int:

@@ -22,6 +22,7 @@ from tests.chaos.campaign.faults import Damage, Fault
 from tests.chaos.campaign.history import APP_ID, INPUTS, Share
 from tests.chaos.campaign.load import Load
 from tests.chaos.campaign.reader import Place
+from tests.chaos.campaign.refusals import Finding
 from tests.chaos.campaign.schedule import Appointment, schedule
 from tests.chaos.campaign.watch import Watch
 from tests.chaos.campaign.world import World
@@ -276,7 +277,7 @@ class Campaign:
             time.sleep(POLL_S)
         return place.digest
 
-    def _blame(self, finding: checker.Finding) -> None:
+    def _blame(self, finding: Finding) -> None:
         """Note it, with the trial during which the input behind it came in."""
         self.result.lost.append(finding.what)
         if finding.at is not None:

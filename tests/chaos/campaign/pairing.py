@@ -116,7 +116,17 @@ def _decisions(history: History) -> Iterator[Pair]:
 
 def _is_refused_request(record: Record) -> bool:
     """A request from the future is parked as any message from the future; since somebody waits, it is declined too."""
-    return is_from_the_future(record) and orjson.loads(record.value or b"")["type"] in AWAITED
+    return is_from_the_future(record) and is_awaited(record)
+
+
+def is_awaited(record: Record) -> bool:
+    """Whether somebody waits for the decision on this message."""
+    return orjson.loads(record.value or b"")["type"] in AWAITED
+
+
+def reference(record: Record) -> str:
+    """The identity of a request or increment, also in its decision."""
+    return str(orjson.loads(record.value or b"").get("network_reference"))
 
 
 def _check_refusal(topic: str, question: Record, answer: Record) -> None:
