@@ -460,6 +460,14 @@ def test_the_card_number_is_not_kept_in_another_elements_clothes(raw: bytes, fie
     assert refused(raw) == (MalformedReason.CARD_NUMBER_EXPOSED, field)
 
 
+def test_the_number_of_another_card_is_not_kept_either() -> None:
+    reference = PURCHASE.replace(b"015MTI000123456789", b"0165555555555554444")
+    assert refused(reference) == (MalformedReason.CARD_NUMBER_EXPOSED, "DE63")
+    named = decode(CASH.replace(b"Kaffeehaus Zum Goldenen", b"Card 5555555555554444  "), RECEIVED, tokenizer)
+    assert isinstance(named, AuthorizationRequest)
+    assert named.merchant_name == "Card 555555******4444"
+
+
 @pytest.mark.parametrize("raw", ALL)
 def test_the_card_number_is_nowhere_in_the_message(raw: bytes) -> None:
     message = decode(raw, RECEIVED, tokenizer)

@@ -13,6 +13,7 @@ import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
 from models.messages import AuthorizationMessage
+from topics import card_fields
 from topics.iso8583 import amounts, names, references
 from topics.iso8583 import point_of_service as pos
 from topics.iso8583.malformed import Malformed, MalformedReason, Refused
@@ -83,7 +84,9 @@ def _decode(elements: Elements, received_at: int, tokenizer: Tokenizer) -> Autho
         raise Refused(MalformedReason.UNKNOWN_CARD_NUMBER, "DE2", "no card of ours has this number")
     fields |= {"version": 1, "account_id": tokens[0], "card_token": tokens[1], "transmitted_at": transmitted_at}
     _refuse_exposed(fields, pan)
-    return _validate(fields)
+    message = _validate(fields)
+    _hide_others(message)
+    return message
 
 
 def _authorization(elements: Elements, transmitted_at: int, received_at: int) -> dict[str, Any]:
@@ -235,6 +238,15 @@ def _refuse_exposed(fields: dict[str, Any], pan: str) -> None:
                 element_name(_ELEMENT_OF[name]),
                 f"{name} has the card number in it",
             )
+
+
+def _hide_others(message: AuthorizationMessage) -> None:
+    """The numbers of other cards: what the engine would refuse for them does not reach its topic, where it is kept."""
+    name = card_fields.refused(message)
+    if name is not None:
+        element = element_name(_ELEMENT_OF[name])
+        raise Refused(MalformedReason.CARD_NUMBER_EXPOSED, element, f"{name} has what looks like a card number in it")
+    card_fields.mask(message)
 
 
 def _validate(fields: dict[str, Any]) -> AuthorizationMessage:
