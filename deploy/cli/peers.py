@@ -8,15 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
+from rich.console import Console
 
 from deploy.cli import environment
 from deploy.cli.failures import UserError
 from deploy.cli.output import Reporter, results
 from deploy.embedded.jars import obtain, parse_lock
-from loadtest.peers.__main__ import show, whole_numbers
+from loadtest.peers import page as written
 from loadtest.peers.catalogue import UnknownPeer
 from loadtest.peers.comparison import Options, compare
+from loadtest.peers.report import PeersReport
 
 
 def peers(  # noqa: PLR0913  (one parameter an option)
@@ -46,7 +49,7 @@ def peers(  # noqa: PLR0913  (one parameter an option)
     reporter = Reporter()
     try:
         options = Options(
-            cluster.bootstrap, settings.home.expanduser(), whole_numbers(rates), seconds,
+            cluster.bootstrap, settings.home.expanduser(), _whole_numbers(rates), seconds,
             capacity_seconds=capacity_seconds, settle=settle, rounds=rounds, accounts=accounts,
             peers=tuple(filter(None, only.split(","))), fetch_jars=_fetch_jars,
             command=shlex.join(["otb", *sys.argv[1:]]),
@@ -56,8 +59,31 @@ def peers(  # noqa: PLR0913  (one parameter an option)
         raise UserError(str(error)) from error
     finally:
         reporter.close()
-    show(report, results(), json, page)
+    _show(report, results(), json, page)
 
 
 def _fetch_jars(lock: str, folder: Path, on_progress: Callable[[str], None]) -> Sequence[Path]:
     return obtain(parse_lock(lock), folder, on_progress)
+
+
+def _show(report: PeersReport, console: Console, json: Path | None, page: Path | None) -> None:
+    """Print the table, the goals and whatever was not clean, and write the files asked for."""
+    console.print(written.table(report))
+    for line in written.goals(report):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if warning := written.disturbance(report):
+        console.print(warning, style="yellow", highlight=False, soft_wrap=True)
+    for peer in report.peers:
+        for failure in peer.failures():
+            console.print(f"{peer.name}: {failure}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if json is not None:
+        json.write_bytes(orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
+    if page is not None:
+        page.write_text(written.markdown(report))
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no list of whole numbers", param_hint="--rates") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from deploy.cli.app import build
 from loadtest.peers import java, process
 from loadtest.peers.catalogue import PEERS, UnknownPeer, chosen
 from loadtest.peers.errors import PeerFailed, Unavailable
@@ -79,18 +80,17 @@ def test_a_peer_ends_when_the_run_is_gone(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--rates", "fast"], "'fast' is no list of whole numbers"),
-        (["--peers", "flink"], "there is no peer 'flink'"),
-        (["--peers", "ours"], "no Kafka broker answers at 127.0.0.1:1"),
+        (["--only", "flink"], "there is no peer 'flink'"),
+        (["--only", "ours"], "no Kafka broker answers at 127.0.0.1:1"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_line(arguments: list[str], said: str) -> None:
-    import typer  # noqa: PLC0415
-
-    from loadtest.peers.__main__ import command  # noqa: PLC0415
-
-    app = typer.Typer()
-    app.command()(command)
-    result = CliRunner().invoke(app, ["--kafka", "127.0.0.1:1", *arguments])
+def test_a_mistake_on_the_command_line_is_one_line(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OTB_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("OTB_HOME", str(tmp_path))
+    result = CliRunner().invoke(build(), ["loadtest", "peers", *arguments])
     assert result.exit_code != 0
-    assert said in " ".join(result.output.split())
-    assert "Traceback" not in result.output
+    [line] = result.stderr.splitlines()
+    assert line.startswith("otb: ")
+    assert said in line
