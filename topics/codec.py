@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Final, NamedTuple
 
+import msgspec
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -71,6 +72,7 @@ TOPIC_OF_OUTBOUND: Final[dict[type[Outbound], str]] = {
     DeadLetter: DEAD_LETTERS.name,
 }
 
+_encoder: Final = msgspec.json.Encoder()
 _inbound: Final[TypeAdapter[Inbound]] = TypeAdapter(Annotated[Inbound, Field(discriminator="type")])
 
 
@@ -106,7 +108,7 @@ def decode(topic: str, key: bytes | None, value: bytes | None) -> Inbound:
 
 def encode(message: Outbound | Inbound) -> bytes:
     """Compact UTF-8 JSON with the fields in their declared order."""
-    return orjson.dumps(message)
+    return _encoder.encode(message)
 
 
 class Refused(NamedTuple):

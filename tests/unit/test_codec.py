@@ -7,8 +7,13 @@ import math
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.messages import AuthorizationRequest
+from models.authorization import unremembered
+from models.journal import EntryType
+from models.messages import AuthorizationRequest, JournalEntry, Posting
+from models.outcomes import DeclineReason
 from tests.support import messages as say
 from topics import codec
 from topics.codec import Unreadable
@@ -37,6 +42,17 @@ def test_what_is_encoded_is_decoded() -> None:
         (say.tick(say.T0), "clock", None),
     ]:
         assert codec.decode(topic, key, codec.encode(message)) == message
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(-(2**63), 2**63 - 1))
+def test_what_is_encoded_is_json_that_another_library_writes_alike(text: str, amount: int) -> None:
+    entry = JournalEntry(
+        "journal-entry", 1, text, 7, EntryType.HOLD_PLACED, text, "USD", amount, [Posting("a", amount), Posting("b", 0)]
+    )
+    decline = unremembered(say.request(), DeclineReason.UNKNOWN_CARD, None)
+    decline.detail, decline.amount = text, amount
+    for message in (entry, decline, say.request(merchant_name=text, amount=amount)):
+        assert codec.encode(message) == orjson.dumps(message)
 
 
 @pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400"])
