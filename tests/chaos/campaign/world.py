@@ -39,6 +39,8 @@ FIRST_WORKER: Final = "worker-0"
 POLL_S: Final = 0.05
 CAUSES: Final = ("Corruption", "Crashed reason", "worker ends", "Error:")
 """What a line with the cause of an end has in it, the most telling first."""
+LAST_RESORT_S: Final = 600.0
+"""Whoever helps waits for as long as it takes: what took too long is known already."""
 RESTART_S: Final = 1.0
 """Between the end of a process and its next start, so that one that cannot start does not take the whole machine."""
 
@@ -235,8 +237,8 @@ class World:
         self._kill_all()
         self.workers.clear()
         shutil.rmtree(self.home, ignore_errors=True)
-        self.start_worker().wait_ready()
-        self.start_sink().wait_ready()
+        self.start_worker().wait_ready(LAST_RESORT_S)
+        self.start_sink().wait_ready(LAST_RESORT_S)
 
     def state(self) -> str:
         """Which processes run, for people."""
