@@ -34,6 +34,7 @@ from agents.ending import abandon, give_up, refuse, stand_still
 from agents.engine import Engine
 from agents.faust_app import SliceSchema
 from agents.metrics import WorkerMetrics
+from agents.restoring import RestoreProgress
 from agents.settings import Settings
 from agents.watchdog import Watchdog
 from models.account import DAY_MS
@@ -121,6 +122,7 @@ def _fraud_model(settings: Settings) -> FraudModel | None:
 def _listen(worker: Worker) -> None:
     """Register the agent and the moments of a worker's life with Faust."""
     app = worker.app
+    progress = RestoreProgress(partial(print, flush=True))
     # acks=False: offsets travel in our transactions, Faust's own commit must find nothing to do.
     inputs = app.topic(
         *[spec.name for spec in INPUTS], partitions=worker.settings.partitions, acks=False, schema=SliceSchema()
@@ -151,7 +153,12 @@ def _listen(worker: Worker) -> None:
     app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
     app.on_rebalance_complete.connect(cast(Any, restored), weak=False)
 
+    def restoring(left: int) -> None:
+        worker.metrics.restore_left.set(left)
+        progress.look(left)
+
     app.timer(worker.settings.clock_tick_ms / 1000)(tick)
+    faust_app.tables(app).on_progress = restoring
     faust_app.tables(app).before_recovery = partial(_before_recovery, worker)
     faust_app.tables(app).before_stop = partial(_finish_slice, worker)
 

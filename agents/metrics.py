@@ -105,6 +105,9 @@ class WorkerMetrics:
             ["partition"],
             registry=registry,
         )
+        self.restore_left = Gauge(
+            "otb_restore_offsets_left", "offsets of the changelog that are left to restore", registry=registry
+        )
         self.dead_letters = Counter("otb_dead_letters", "records that could not be used", ["reason"], registry=registry)
         self.unswept = Counter(
             "otb_unswept_rows", "rows that a sweep came by and could not read or work on", registry=registry

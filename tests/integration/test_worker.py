@@ -173,6 +173,7 @@ def test_f7_a_changelog_with_compacted_gaps_is_restored(tmp_path: Path, kafka_ja
             first.signal(signal.SIGKILL)
         with worker(kafka, tmp_path / "b") as second:  # no local store
             second.wait_ready()
+            assert "otb_restore_offsets_left 0.0" in second.metrics()
             send(producer(kafka), told[1500:])
             wait_for(kafka, "authorization-decisions", len(told))
             Run(kafka).check()

@@ -75,6 +75,19 @@ async def test_a_marker_at_the_end_is_no_record_to_wait_for(recovery: MarkerAwar
     assert recovery.need_recovery() is False
 
 
+async def test_what_is_left_is_what_the_owner_has_yet_to_read(
+    recovery: MarkerAwareRecovery, consumer: Consumer
+) -> None:
+    await position(recovery, consumer)
+    assert recovery.left() == recovery.active_highwaters[CHANGELOG] - recovery.active_offsets[CHANGELOG] == 101
+    recovery.active_offsets[CHANGELOG] = 40
+    assert recovery.left() == 60
+    consumer.position, consumer.last_handed_out = 101, 99
+    recovery.active_offsets[CHANGELOG] = 99
+    await recovery._finish_partitions()
+    assert recovery.left() == 0
+
+
 @pytest.mark.parametrize(
     ("position_", "handed_out", "applied"),
     [(100, 99, 99), (101, 99, 98), (50, 49, 49), (None, None, 7)],

@@ -36,6 +36,7 @@ class MarkerAwareRecovery(Recovery):
     """
 
     deadline_s: float = 300.0
+    on_progress: Callable[[int], object] = staticmethod(lambda _left: None)  # changelog offsets left; 0: restored
     before_input: Callable[[], Awaitable[None]] | None = None
     _positioned = False  # the partitions of this assignment have been sought to where the store ends
     _term = 0  # of the consumer, when this assignment came
@@ -113,8 +114,18 @@ class MarkerAwareRecovery(Recovery):
                 return
             if self._positioned:
                 await self._finish_partitions()
+                self.on_progress(self.left())
                 if not self.need_recovery():
                     self.signal_recovery_end.set()
+
+    def left(self) -> int:
+        """Offsets of the changelog that this worker, as the owner, has yet to read."""
+        done = self.active_offsets
+        return sum(
+            max(0, end - (-1 if done[tp] is None else done[tp]))
+            for tp, end in self.active_highwaters.items()
+            if end is not None
+        )
 
     async def _finish_partitions(self) -> None:
         behind = {
@@ -140,6 +151,7 @@ class MarkerAwareTables(TableManager):
     before_input: Callable[[], Awaitable[None]] | None = None  # after every assignment
     before_stop: Callable[[], Awaitable[None]] | None = None  # input comes no more, the consumer has not left its group
     recovery_deadline_s: float = 300.0
+    on_progress: Callable[[int], object] = staticmethod(lambda _left: None)  # of a restore: changelog offsets left
 
     @property
     def recovery(self) -> MarkerAwareRecovery:
@@ -147,6 +159,7 @@ class MarkerAwareTables(TableManager):
             self._recovery = MarkerAwareRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
             self._recovery.deadline_s = self.recovery_deadline_s
             self._recovery.before_input = self.before_input
+            self._recovery.on_progress = self.on_progress
         return cast(MarkerAwareRecovery, self._recovery)
 
     async def on_start(self) -> None:
