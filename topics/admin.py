@@ -30,6 +30,7 @@ LEADER_PATIENCE_S: Final = 10.0
 SAID_AFTER_S: Final = 2.0
 """Topics that have just been created get their leaders sooner; there is no need to speak of it."""
 CHECK_INTERVAL_S: Final = 5.0
+SEGMENT: Final = "segment.bytes"
 
 
 class TopicMismatch(RuntimeError):
@@ -64,7 +65,7 @@ def changelog(app_id: str) -> TopicSpec:
         {
             "cleanup.policy": "compact",
             "min.cleanable.dirty.ratio": "0.3",
-            "segment.bytes": str(64 * 1024 * 1024),
+            SEGMENT: str(64 * 1024 * 1024),
             "segment.ms": "3600000",
             "max.message.bytes": "1048576",
         },
@@ -204,9 +205,13 @@ async def _topic_ids(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, 
 
 
 async def _require_kept(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> None:
-    """Somebody may have made a topic by hand, or changed it since."""
+    """Somebody may have made a topic by hand, or changed it since; an older release may have made it."""
     kept = {spec.name: spec.kept for spec in specs if spec.kept}
-    asked = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(keys)) for name, keys in kept.items()]
+    segments = {spec.name: int(spec.config[SEGMENT]) for spec in specs if SEGMENT in spec.config}
+    asked = [
+        ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys([*keys, SEGMENT] if name in segments else keys))
+        for name, keys in kept.items()
+    ]
     for response in await admin.describe_configs(asked):
         for code, detail, _type, name, entries in response.resources:
             if code == TopicAuthorizationFailedError.errno:
@@ -215,8 +220,18 @@ async def _require_kept(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> N
             if code:
                 raise for_code(code)(f"topic {name}: {detail or ''}")
             for key, value, *_rest in entries:
-                if value != kept[name][key]:
+                if key == SEGMENT:
+                    _warn_of_large_segments(name, int(value), segments[name])
+                elif value != kept[name][key]:
                     raise RetentionMismatch(
                         f"topic {name} has {key}={value}, must be {kept[name][key]}: "
                         "records that nothing else holds would be deleted (docs/runbook.md, Ledger)"
                     )
+
+
+def _warn_of_large_segments(topic: str, size: int, wanted: int) -> None:
+    if size > wanted:
+        log.warning(
+            "topic %s has %s=%d, %d is better: a cold restore reads the last segment whole, whatever compaction could "
+            "spare it (docs/architecture.md, Standbys)", topic, SEGMENT, size, wanted,
+        )  # fmt: skip

@@ -179,7 +179,9 @@ def test_f7_a_changelog_with_compacted_gaps_is_restored(tmp_path: Path, kafka_ja
             Run(kafka).check()
 
 
-def test_the_changelog_closes_its_segments_soon_so_that_they_are_compacted(empty_kafka: str) -> None:
+def test_the_changelog_closes_its_segments_soon_so_that_they_are_compacted(
+    empty_kafka: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """A cold restore reads the open segment whole: in an hour of soak, four partitions had a gigabyte each in theirs
     for 45 MB of rows, and the worker was not back after 90 s."""
     topic = changelog("opentobuy").name
@@ -187,9 +189,20 @@ def test_the_changelog_closes_its_segments_soon_so_that_they_are_compacted(empty
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     client = AdminClient({"bootstrap.servers": empty_kafka})
     told = client.describe_configs([resource])[resource].result(30)
+    assert not caplog.records
     assert told["cleanup.policy"].value == "compact"
     assert int(told["segment.bytes"].value) == 64 * 1024 * 1024
     assert float(told["min.cleanable.dirty.ratio"].value) <= 0.3
+    # One that an older release has made:
+    larger = [ConfigEntry("segment.bytes", str(2**30), incremental_operation=AlterConfigOpType.SET)]
+    altered = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=larger)
+    client.incremental_alter_configs([altered])[altered].result(30)
+    deadline = time.monotonic() + 30
+    while client.describe_configs([resource])[resource].result(30)["segment.bytes"].value != str(2**30):
+        assert time.monotonic() < deadline, "the broker does not take it"
+        time.sleep(0.05)
+    asyncio.run(ensure_topics(Cluster(empty_kafka), "opentobuy", 4, 1))
+    assert [f"{topic} has segment.bytes=1073741824" in each.getMessage() for each in caplog.records] == [True]
 
 
 def _rows(kafka: str) -> int:
