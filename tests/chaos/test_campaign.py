@@ -30,7 +30,7 @@ from tables import rows
 from tests.chaos.campaign import checker, conduct, page, story
 from tests.chaos.campaign.__main__ import report
 from tests.chaos.campaign.clock import ProducerClock, wrongly_stamped
-from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Trial
+from tests.chaos.campaign.conduct import PATIENCE_S, Campaign
 from tests.chaos.campaign.faults import CLUSTER, REGISTRY, Damage, chosen
 from tests.chaos.campaign.faults.clocks import ahead
 from tests.chaos.campaign.faults.cluster import COORDINATOR_PARTITIONS, coordinator_partition
@@ -41,6 +41,7 @@ from tests.chaos.campaign.link import END_TRANSACTION, Link
 from tests.chaos.campaign.load import Load
 from tests.chaos.campaign.pairing import Pair, is_from_the_future, is_poison, merged, other_choice
 from tests.chaos.campaign.reader import Place, digest
+from tests.chaos.campaign.result import Result, Trial
 from tests.chaos.campaign.schedule import Appointment, schedule
 from tests.chaos.campaign.watch import Watch
 from tests.chaos.campaign.world import World
@@ -539,6 +540,29 @@ def test_every_record_is_in_one_share_of_a_partition() -> None:
 def campaign(tmp_path: Path) -> Campaign:
     """One that is not started."""
     return Campaign(1, SECONDS, chosen(SHORT), World(tmp_path, []), lambda _line, _done: None)
+
+
+def test_a_world_that_no_help_brings_back_ends_the_campaign_with_what_was_seen(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour of faults was forgotten once, because the last of them could not be helped."""
+
+    def rebuild(_world: World) -> None:
+        raise AssertionError("no 'ready' from the worker")
+
+    def fail(_self: Campaign, _load: Load, _watch: Watch) -> None:
+        campaign.result.trials.append(Trial("store-deleted", 1, 0.0, 0.0, trouble="not recovered after 90 s"))
+        campaign._help()
+
+    world = {"__enter__": lambda world: world, "__exit__": lambda *_: None, "rebuild": rebuild, "kafka": "127.0.0.1:1"}
+    for name, part in world.items():
+        monkeypatch.setattr(World, name, part)
+    monkeypatch.setattr(Campaign, "_open_accounts", lambda *_: None)
+    monkeypatch.setattr(Campaign, "_play", fail)
+    result = campaign.run()
+    assert not result.passed
+    assert [trial.fault for trial in result.trials] == ["store-deleted"]
+    assert result.lost == ["started anew, and still not there: no 'ready' from the worker"]
 
 
 @pytest.mark.parametrize("has", [[0, 2], [0, 1, 1, 2], [0, 2, 1]], ids=["missed", "repeated", "exchanged"])

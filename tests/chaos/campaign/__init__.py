@@ -11,10 +11,12 @@ checked. `python -m tests.chaos.campaign --seed N --minutes M`, or `make chaos`.
     disk         a disk that can run full
     faults       the registry; workers, stores, disks, servers, cluster, reassignment, network, clocks, readers
     watch        when each partition decided again
-    conduct      plays the schedule and keeps a trial for every fault
+    conduct      plays the schedule, and has everything checked
+    result       a trial for every fault, and what the checks have found
     history      what the topics say, one partition at a time
     pairing      each message with its reply, in the order they were decided in
     figures      how far the auditor has come, for the search of that order
+    refusals     messages that could be read and were not decided
     checker      one decision each, books in agreement, every poison record in the dead letters once
     ledger       the ledger in PostgreSQL against the rows
     page         docs/reliability.md and the table on the terminal

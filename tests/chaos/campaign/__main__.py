@@ -22,8 +22,9 @@ from agents.settings import Settings
 from deploy.embedded.installation import install_kafka
 from loadtest.machine import facts
 from tests.chaos.campaign import page
-from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Result, Say
+from tests.chaos.campaign.conduct import PATIENCE_S, Campaign, Say
 from tests.chaos.campaign.faults import CLUSTER, REGISTRY, Fault, chosen, needs_disks, possible
+from tests.chaos.campaign.result import Result
 from tests.chaos.campaign.world import World
 
 FAULTS_HELP: Final = f"of {', '.join(REGISTRY)}; with three brokers of {', '.join(CLUSTER)}; all if not given"

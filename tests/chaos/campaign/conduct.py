@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from math import ceil, inf
 from multiprocessing import get_context
 from random import Random
@@ -23,13 +22,13 @@ from tests.chaos.campaign.history import APP_ID, INPUTS, Share
 from tests.chaos.campaign.load import Load
 from tests.chaos.campaign.reader import Place
 from tests.chaos.campaign.refusals import Finding
+from tests.chaos.campaign.result import RATE, Result, Trial
 from tests.chaos.campaign.schedule import Appointment, schedule
 from tests.chaos.campaign.watch import Watch
 from tests.chaos.campaign.world import World
 from tests.support.auditor import Disagreement
 from tests.support.traffic import PARTITIONS, producer, wait_for
 
-RATE: Final = 600
 RATE_OF_SEVERAL: Final = 500
 """Records a second; fewer where several brokers, each with its replicas, share the machine."""
 PATIENCE_S: Final = 90.0
@@ -54,45 +53,8 @@ Say = Callable[[str, float], None]
 """(a line about what is happening, share of the campaign that is done)"""
 
 
-@dataclass(slots=True)
-class Trial:
-    """One fault and what came of it. Times in seconds; `trouble`: what kept it from recovering by itself."""
-
-    fault: str
-    seed: int
-    started: float  # since the load began
-    began: float  # since the epoch
-    recovery_s: float | None = None
-    held_s: float = 0.0
-    meanwhile: float | None = None  # decisions for each one asked for while something was away that they do not need
-    note: str = ""
-    ends: list[str] = field(default_factory=list)  # processes that ended by themselves
-    trouble: str | None = None
-
-
-@dataclass(slots=True)
-class Result:
-    """A finished campaign. It passed if nothing was lost, and every fault was recovered from without help."""
-
-    seed: int
-    length_s: float
-    schedule: list[Appointment]
-    brokers: int = 1
-    rate: int = RATE  # records a second
-    trials: list[Trial] = field(default_factory=list)
-    left_out: list[Appointment] = field(default_factory=list)
-    messages: int = 0
-    poison: int = 0
-    from_the_future: int = 0  # of the poison
-    read: int = 0  # records that the reader of decisions and updates has read
-    entries: int = 0
-    load_s: float = 0.0
-    lost: list[str] = field(default_factory=list)  # whatever the checker found, with its history
-    lost_after: list[int] = field(default_factory=list)  # indices of the trials under which it came in
-
-    @property
-    def passed(self) -> bool:
-        return not self.lost and not any(trial.trouble for trial in self.trials)
+class BeyondHelp(Exception):
+    """Not even a new start with an empty store makes the workers decide again."""
 
 
 class Campaign:
@@ -117,11 +79,15 @@ class Campaign:
         with self._world:
             self._open_accounts(chapters)
             load = Load(self._world.kafka, story.told(self.result.seed, chapters), self.result.rate, self._world.clock)
-            with _watching(self._world.kafka) as watch:
-                self._play(load, watch)
-            self._say("waiting until everything is decided", 0.85)
-            self._drain()
-            self._check(load)
+            try:
+                with _watching(self._world.kafka) as watch:
+                    self._play(load, watch)
+                self._say("waiting until everything is decided", 0.85)
+                self._drain()
+            except BeyondHelp as end:  # what was seen until then is told; what was decided cannot be checked
+                self.result.lost.append(str(end))
+            else:
+                self._check(load)
         return self.result
 
     # -- under load
@@ -209,8 +175,12 @@ class Campaign:
         return found
 
     def _help(self) -> None:
-        """What an operator would do in the end: kill the workers, delete the local store, start anew."""
-        self._world.rebuild()
+        """What an operator would do in the end: kill the workers, delete the local store, start anew. Raises
+        BeyondHelp."""
+        try:
+            self._world.rebuild()
+        except (AssertionError, TimeoutExpired, StartError) as trouble:
+            raise BeyondHelp(f"started anew, and still not there: {trouble}") from trouble
         self._world.ends.clear()
 
     # -- afterwards

@@ -13,8 +13,8 @@ from typing import Final
 from rich.table import Table
 
 from loadtest.machine import facts
-from tests.chaos.campaign.conduct import Result, Trial
 from tests.chaos.campaign.faults import Fault, registry
+from tests.chaos.campaign.result import Result, Trial
 from tests.chaos.campaign.world import ROOT
 
 COLUMNS: Final = (
