@@ -60,7 +60,10 @@ class Settings(BaseSettings):
     ] = 0
     recovery_deadline_s: Annotated[
         int,
-        Field(ge=5, description="recovery, or waiting for brokers that lead the topics, ends the worker after this"),
+        Field(
+            ge=5,
+            description="recovery that comes no further, or waiting for leading brokers, ends a worker after this",
+        ),
     ] = 300
 
     stall_deadline_s: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
-from topics.transport.recovery import FAR, MarkerAwareRecovery
+from topics.transport.recovery import FAR, MarkerAwareRecovery, Patience
 
 CHANGELOG = TP("changelog", 0)
 FAR_END = 5 * FAR
@@ -113,3 +114,24 @@ async def test_only_an_owner_far_from_the_end_may_lose_batches(
     assert recovery.is_far(CHANGELOG, offset) is far
     recovery.active_tps = set()  # a standby's
     assert recovery.is_far(CHANGELOG, offset) is False
+
+
+def test_a_recovery_that_comes_further_may_take_as_long_as_it_has_to() -> None:
+    patience = Patience(10.0)
+    assert not any(patience.is_over(1000 - second // 9, float(second)) for second in range(1000))
+
+
+@pytest.mark.parametrize("left", [inf, 0, 7])
+def test_a_recovery_that_comes_no_further_is_given_up(left: float) -> None:
+    patience = Patience(10.0)
+    assert [patience.is_over(left, second) for second in (100.0, 110.0, 110.1)] == [False, False, True]
+    patience.rest()
+    assert not patience.is_over(left, 500.0)
+
+
+def test_to_begin_again_is_not_to_come_further() -> None:
+    """Rebalances without end: the same records are read, again and again."""
+    patience = Patience(10.0)
+    assert [patience.is_over(left, at) for at, left in enumerate([inf, 9, inf, 8, *[inf, 9] * 6])][-3:] == [
+        False, True, True,
+    ]  # fmt: skip

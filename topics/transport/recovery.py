@@ -2,12 +2,13 @@
 
 Faust waits for the record at the end offset minus one. In a transactional changelog that offset is a commit marker,
 no record, so it would wait for ever. Here a partition is restored when the consumer's position is past the end and
-every record handed out has been applied. A recovery that overruns its deadline ends the worker loudly.
+every record handed out has been applied. A recovery that comes no further ends the worker loudly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from time import monotonic
 from typing import Any, cast
 
@@ -25,7 +26,25 @@ rows as the store keeps in memory, so that there is little more to gain."""
 
 
 class RecoveryOverdue(RuntimeError):
-    """The changelog could not be read to its end in time."""
+    """The changelog was not read to its end, and no further for too long."""
+
+
+class Patience:
+    """Runs out when a recovery came no nearer to its end for `deadline_s`; with millions of rows it may take longer."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self.deadline_s = deadline_s
+        self.rest()
+
+    def rest(self) -> None:
+        """There is no recovery."""
+        self._least = self._until = inf
+
+    def is_over(self, left: float, now: float) -> bool:
+        """`left`: what is still to be read, infinity while that is not known; `now`: seconds, of any clock."""
+        if left < self._least or self._until == inf:
+            self._least, self._until = left, now + self.deadline_s
+        return now > self._until
 
 
 class MarkerAwareRecovery(Recovery):
@@ -101,22 +120,21 @@ class MarkerAwareRecovery(Recovery):
     @Service.task
     async def _watch(self) -> None:
         """Signals the end again and again until it is heard: Faust clears the signal in a loop of its own."""
-        overdue_at = float("inf")
+        patience = Patience(self.deadline_s)
         while not self.should_stop:
             await self.sleep(POLL_S)
             if not self.in_recovery:
-                overdue_at = float("inf")
+                patience.rest()
                 continue
-            now = monotonic()
-            overdue_at = min(overdue_at, now + self.deadline_s)
-            if now > overdue_at:
-                await self.app.crash(RecoveryOverdue(f"tables not restored after {self.deadline_s:.0f} s"))
-                return
             if self._positioned:
                 await self._finish_partitions()
                 self.on_progress(self.left())
                 if not self.need_recovery():
                     self.signal_recovery_end.set()
+            if patience.is_over(self.left() if self._positioned else inf, monotonic()):
+                overdue = f"tables not restored, and no further than {self.deadline_s:.0f} s ago"
+                await self.app.crash(RecoveryOverdue(overdue))
+                return
 
     def left(self) -> int:
         """Offsets of the changelog that this worker, as the owner, has yet to read."""
