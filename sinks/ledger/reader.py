@@ -2,14 +2,13 @@
 
 The consumer group only shares out the partitions. Where to read is decided by the ledger's own offsets: after every
 assignment the reader seeks to them before it hands out a record, and a batch that was fetched under an older
-assignment is dropped. The group's offset is committed now and then, for the eyes of monitoring tools.
+assignment is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -23,8 +22,6 @@ from sinks.ledger.writer import Batch, Move
 
 log = logging.getLogger(__name__)
 
-HINT_INTERVAL_S: Final = 1.0
-HINT_TIMEOUT_S: Final = 2.0
 REVOKE_WAIT_S: Final = 10.0
 """How long a rebalance waits for the batch in hand. Longer would only delay the group: the offsets guard the ledger."""
 
@@ -44,7 +41,6 @@ class JournalReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._assignment = 0  # counts assignments and revocations
         self._positioned = 0  # the assignment whose partitions stand at the ledger's offsets
         self._next: dict[int, int] = {}  # partition -> first offset not yet in the ledger
-        self._hinted_at = time.monotonic()
 
     def subscribe(self) -> None:
         """Joins the group."""
@@ -99,16 +95,9 @@ class JournalReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 behind[partition] = max(0, (self._consumer.last_stable_offset(tp) or 0) - offset)
         return behind
 
-    async def hint(self, *, now: bool = False) -> None:
-        """Tells the group where the ledger is, at most once a second; failures are only noted."""
-        if not self._next or not (now or time.monotonic() - self._hinted_at > HINT_INTERVAL_S):
-            return
-        self._hinted_at = time.monotonic()
-        try:
-            async with asyncio.timeout(HINT_TIMEOUT_S):
-                await self._consumer.commit({self._at(partition): offset for partition, offset in self._next.items()})
-        except (KafkaError, TimeoutError) as error:
-            log.info("group offset not committed: %r", error)
+    def places(self) -> dict[TopicPartition, int]:
+        """The first offset of every partition that is not yet in the ledger."""
+        return {self._at(partition): offset for partition, offset in self._next.items()}
 
     async def _seek(self, assignment: int) -> None:
         partitions = sorted(self._assigned)

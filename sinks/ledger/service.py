@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from sinks.ledger.database import Database
 from sinks.ledger.dead_letters import KafkaDeadLetters
 from sinks.ledger.errors import StaleOffsets, Unavailable
+from sinks.ledger.hint import GroupHint
 from sinks.ledger.metrics import LedgerMetrics
 from sinks.ledger.migrations import load, migrate
 from sinks.ledger.reader import JournalReader
@@ -78,8 +79,10 @@ class LedgerSink:
             reader = JournalReader(consumer, self._topic, writer.offsets)
             reader.subscribe()
             self.ready.set()
-            await self._pump(reader, writer)
-            await reader.hint(now=True)
+            hint = GroupHint(consumer)
+            stack.callback(hint.close)
+            await self._pump(reader, writer, hint)
+            await hint.last_word(reader.places())
 
     async def stop(self, grace_s: float = 15.0) -> None:
         """Finishes the batch in hand; after `grace_s` seconds it is rolled back instead. Nothing is lost either way."""
@@ -101,7 +104,7 @@ class LedgerSink:
         for name in applied:
             log.info("applied migration %s", name)
 
-    async def _pump(self, reader: JournalReader, writer: LedgerWriter) -> None:
+    async def _pump(self, reader: JournalReader, writer: LedgerWriter, hint: GroupHint) -> None:
         """Read, write, and again. Kafka's own failures are sat out for `patience_s`."""
         failing_since: float | None = None
         while not self._stopping.is_set():
@@ -118,7 +121,7 @@ class LedgerSink:
             if batch is not None:
                 await self._write(batch, reader, writer)
             self.metrics.lag(reader.lag())
-            await reader.hint()
+            hint.tell(reader.places())
 
     async def _write(self, batch: Batch, reader: JournalReader, writer: LedgerWriter) -> None:
         begun = time.perf_counter()
