@@ -51,6 +51,7 @@ async def test_committed_entries_are_posted_and_aborted_ones_are_not(stage: Stag
         assert {sample(sink, "otb_sink_lag_records", partition=str(p)) for p in range(PARTITIONS)} == {0}
         assert sample(sink, "otb_sink_batch_seconds_count") > 0
     await stage.check_posted()
+    assert await stage.group_offsets() == await stage.ends(stage.topic), "for whoever looks at the group alone"
 
 
 async def test_poison_goes_to_the_dead_letter_topic(stage: Stage) -> None:

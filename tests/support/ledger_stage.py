@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client import CollectorRegistry
 
 from models.messages import JournalEntry
@@ -87,6 +88,16 @@ class Stage:
             return {tp.partition: end for tp, end in ends.items()}
         finally:
             await consumer.stop()
+
+    async def group_offsets(self) -> dict[int, int]:
+        """What the sinks' group has been told."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            told = await admin.list_consumer_group_offsets(f"{self.prefix}ledger")
+            return {tp.partition: place.offset for tp, place in told.items() if tp.topic == self.topic}
+        finally:
+            await admin.close()
 
     async def read_dead_letters(self) -> list[dict[str, Any]]:
         ends = {p: end for p, end in (await self.ends(self.dead_letters)).items() if end}
