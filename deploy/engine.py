@@ -87,7 +87,7 @@ def engine(settings: Settings, run: Run, on_progress: Callable[[str], None]) -> 
         child("worker", command("worker"), run.folder, variables) as worker,
     ):
         sink.wait_ready(READY_SECONDS)
-        worker.wait_ready(READY_SECONDS)
+        worker.wait_ready(READY_SECONDS, on_progress)
         _publish_metrics(run, {"worker": worker, "sink": sink})
         on_progress(f"worker {worker.pid} and sink {sink.pid} are ready")
         yield Engine(worker, sink)

@@ -20,6 +20,8 @@ from deploy.embedded.process import Command, spawn, stop
 
 STOP_SECONDS: Final = 10.0
 TAIL_LINES: Final = 15
+RESTORING: Final = "restoring:"
+"""So begins a worker's line about how far its restore is."""
 _POLL_SECONDS: Final = 0.05
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -54,11 +56,16 @@ class Child:
         if status is not None:
             raise ChildDied(f"the {self.name} {_ending(status)}; its last lines are above", self._tail())
 
-    def wait_ready(self, seconds: float) -> None:
-        """Return once it has written the line `ready`; raises ChildDied when it ends or takes longer."""
-        deadline = time.monotonic() + seconds
-        while "ready" not in self.lines():
+    def wait_ready(self, seconds: float, on_progress: Callable[[str], object] = lambda _line: None) -> None:
+        """Return once it has written the line `ready`; raises ChildDied when it ends, or has said for so long neither
+        that nor how far its restore is, which `on_progress` is told."""
+        deadline, told = time.monotonic() + seconds, 0
+        while "ready" not in (lines := self.lines()):
             self.check()
+            progress = [line for line in lines if line.startswith(RESTORING)]
+            for line in progress[told:]:
+                on_progress(f"{self.name}: {line}")
+                deadline, told = time.monotonic() + seconds, len(progress)
             if time.monotonic() > deadline:
                 message = f"the {self.name} was not ready within {seconds:.0f} s; its last lines are above"
                 raise ChildDied(message, self._tail())

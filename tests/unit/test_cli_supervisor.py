@@ -52,6 +52,18 @@ def test_a_child_that_is_never_ready_is_given_up_and_stopped(tmp_path: Path) -> 
     assert not psutil.pid_exists(running.pid)
 
 
+def test_a_child_that_says_how_far_it_is_may_take_longer_than_one_that_is_silent(tmp_path: Path) -> None:
+    code = (
+        "import time\nfor n in range(1, 5):\n    print(f'restoring: {n}0%', flush=True)\n    time.sleep(0.6)\n" + READY
+    )
+    told: list[str] = []
+    with _Started(tmp_path, code + SLEEP) as running:
+        while not running.lines():
+            running.check()
+        running.wait_ready(1.8, told.append)
+    assert told == [f"worker: restoring: {n}0%" for n in range(1, 5)]
+
+
 def test_a_killed_child_is_noticed(tmp_path: Path) -> None:
     with _Started(tmp_path, READY + SLEEP) as running:
         running.wait_ready(30)
