@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
+from deploy import supervisor
 from deploy.supervisor import Child, ChildDied, child, recorded_pid, watch
 
 READY = "print('metrics 127.0.0.1:9', flush=True); print('\\x1b[?25lready', flush=True)\n"
@@ -52,16 +53,17 @@ def test_a_child_that_is_never_ready_is_given_up_and_stopped(tmp_path: Path) -> 
     assert not psutil.pid_exists(running.pid)
 
 
-def test_a_child_that_says_how_far_it_is_may_take_longer_than_one_that_is_silent(tmp_path: Path) -> None:
-    code = (
-        "import time\nfor n in range(1, 5):\n    print(f'restoring: {n}0%', flush=True)\n    time.sleep(0.6)\n" + READY
-    )
+def test_a_child_that_says_how_far_it_is_may_take_longer_than_one_that_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock on which 20 s pass with every line."""
     told: list[str] = []
-    with _Started(tmp_path, code + SLEEP) as running:
-        while not running.lines():
-            running.check()
-        running.wait_ready(1.8, told.append)
-    assert told == [f"worker: restoring: {n}0%" for n in range(1, 5)]
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: 20.0 * len(told))
+    lines = [f"restoring: {n}0%" for n in range(1, 8)]
+    code = f"import time\nfor line in {lines}:\n    print(line, flush=True)\n    time.sleep(0.1)\n"
+    with _Started(tmp_path, code + READY + SLEEP) as running:
+        running.wait_ready(30, told.append)
+    assert told == [f"worker: {line}" for line in lines]
 
 
 def test_a_killed_child_is_noticed(tmp_path: Path) -> None:
