@@ -26,6 +26,10 @@ from sinks.ledger.writer import Batch, LedgerWriter, create_staging
 log = logging.getLogger(__name__)
 
 POLL_MS: Final = 200
+GATHER_MS: Final = 200
+GATHER_BYTES: Final = 256 * 1024
+"""The broker answers a fetch when there is so much, or it has waited for so long: workers commit a hundred times a
+second, and a PostgreSQL transaction for each would cost more than the entries in it."""
 PAUSE_S: Final = 0.5
 
 
@@ -148,6 +152,8 @@ class LedgerSink:
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="none",
+            fetch_min_bytes=GATHER_BYTES,
+            fetch_max_wait_ms=GATHER_MS,
             max_partition_fetch_bytes=4 * 1024 * 1024,
             session_timeout_ms=10_000,
             heartbeat_interval_ms=2000,

@@ -107,22 +107,28 @@ async def test_a_sink_that_is_cut_down_again_and_again(stage: Stage) -> None:
 
 async def test_sinks_come_and_go_under_load(stage: Stage) -> None:
     """F1 for the sink: partitions move from one to two sinks and back while entries arrive."""
-    async with stage.producer() as producer:
+    enough = asyncio.Event()
 
-        async def load() -> None:
-            for _ in range(60):
+    async def load() -> None:
+        async with stage.producer() as producer:
+            while not enough.is_set():
                 await stage.send(producer, stage.entries(50))
                 await asyncio.sleep(0.05)
 
-        async with stage.running() as first:
-            loading = asyncio.create_task(load())
-            await asyncio.sleep(0.7)
-            async with stage.running() as second:
-                await asyncio.sleep(2)
-            await loading
-            await stage.caught_up()
-        assert sample(first, "otb_sink_entries_written_total") > 0
-        assert sample(second, "otb_sink_entries_written_total") > 0
+    async def has_written(sink: LedgerSink, least: float) -> None:
+        while sample(sink, "otb_sink_entries_written_total") < least:  # noqa: ASYNC110  # it counts what it has done
+            await asyncio.sleep(0.05)
+
+    async with stage.running() as first:
+        loading = asyncio.create_task(load())
+        await has_written(first, 1)
+        async with stage.running() as second:
+            await has_written(second, 200)
+        alone = sample(first, "otb_sink_entries_written_total")
+        await has_written(first, alone + 200)
+        enough.set()
+        await loading
+        await stage.caught_up()
     await stage.check_posted()
     assert await stage.read_dead_letters() == []
 
