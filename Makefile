@@ -37,7 +37,7 @@ chaos: .venv/dev.stamp ## hurt everything under load, on 1 broker and on 3, chec
 	$(BIN)/python -m tests.chaos.campaign --brokers 3 --minutes 3 --page docs/reliability-brokers.md $(ARGS)
 
 soak: .venv/dev.stamp ## what four hours at 500 messages a second bring, in one, with every fault again and again
-	$(BIN)/python -m tests.chaos.campaign --minutes 60 --rate 2000 $(ARGS)
+	$(BIN)/python -m tests.chaos.campaign --minutes 60 --rate 2000 --page docs/reliability-soak.md $(ARGS)
 
 fuzz: .venv/dev.stamp .venv/fuzz.stamp ## try every decoder with more than a million inputs (ARGS="--inputs 70000")
 	$(BIN)/python -m tests.fuzz $(ARGS)

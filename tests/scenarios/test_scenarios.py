@@ -23,6 +23,8 @@ CASES = (
     "A1", "A2", "A3", "A4", "A6", "A7", "A8", "A9", "A11", "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B11",
     "B12", "Reversal before its authorisation",
 )  # fmt: skip
+NO_STORY = {DeclineReason.SYSTEM_MALFUNCTION}
+"""It takes a damaged row, a bug or a wrong partition: tests/unit/test_damaged_rows.py, test_engine.py."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def test_every_named_outcome_is_played(scenarios: list[Scenario], names: type[St
     kinds = {DeclineReason: decided, ReversalOutcome: {"reversal"}, AdviceOutcome: {"authorization-advice"}}
     others = {kind for kind in TOPIC_OF_TYPE if all(kind not in known for known in kinds.values())}
     played = {outcome for kind, outcome in _outcomes(scenarios) if kind in kinds.get(names, others)}
-    assert [str(name) for name in names if name not in played] == []
+    assert [str(name) for name in names if name not in played and name not in NO_STORY] == []
 
 
 def test_every_entry_type_is_played(scenarios: list[Scenario]) -> None:

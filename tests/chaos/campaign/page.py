@@ -124,7 +124,7 @@ def markdown(result: Result, faults: Mapping[str, Fault], command: str, patience
     )
     parts = [
         f"# Reliability{f' with {result.brokers} brokers' if several else ''}",
-        "What a campaign of faults did to the engine, and what it lost. This page is written by the run: `make chaos`.",
+        "What a campaign of faults did to the engine, and what it lost. This page is written by the run.",
         f"**{verdict(result)}.**",
         _run(result, command),
         "## Result",
