@@ -27,7 +27,7 @@ from aiokafka.errors import ProducerFenced
 from faust.types import TP
 from prometheus_client import start_http_server
 
-from agents import faust_app
+from agents import cores, faust_app
 from agents.clock import ClockTicker
 from agents.decider import Decider, Step
 from agents.ending import abandon, give_up, refuse, stand_still
@@ -243,6 +243,7 @@ async def prepare(settings: Settings) -> Ground:
 
 def run(settings: Settings, step: Step = lambda _name: None) -> None:
     """Run a worker until it is told to stop; never returns."""
+    cores.stay_on(settings.worker_core)
     faust_app.prepare_process()
     worker = build(settings, asyncio.run(prepare(settings)), step)
     server, _thread = start_http_server(

@@ -100,6 +100,10 @@ class Settings(BaseSettings):
 
     metrics_host: Annotated[str, Field(description="address of the Prometheus endpoint")] = "127.0.0.1"
     worker_metrics_port: Annotated[Port, Field(description="0: any free port, printed at the start")] = 0
+    worker_core: Annotated[
+        int | None,
+        Field(ge=0, description="core on which a worker's threads stay; unset: any, in `otb up` the last of several"),
+    ] = None
     sink_metrics_port: Annotated[Port, Field(description="0: any free port, printed at the start")] = 0
     sink_max_batch: Annotated[
         int, Field(ge=1, le=100_000, description="most journal entries in one Postgres transaction")

@@ -12,6 +12,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from agents import cores
 from agents.settings import Settings
 from deploy import accounting
 from deploy.embedded import Run
@@ -84,13 +85,19 @@ def engine(settings: Settings, run: Run, on_progress: Callable[[str], None]) -> 
     on_progress("starting worker and sink")
     with (
         child("sink", command("sink"), run.folder, variables) as sink,
-        child("worker", command("worker"), run.folder, variables) as worker,
+        child("worker", command("worker"), run.folder, _of_worker(settings) | variables) as worker,
     ):
         sink.wait_ready(READY_SECONDS)
         worker.wait_ready(READY_SECONDS, on_progress)
         _publish_metrics(run, {"worker": worker, "sink": sink})
         on_progress(f"worker {worker.pid} and sink {sink.pid} are ready")
         yield Engine(worker, sink)
+
+
+def _of_worker(settings: Settings) -> dict[str, str]:
+    """It has servers beside it, and keeps out of their way."""
+    core = cores.spare() if settings.worker_core is None else settings.worker_core
+    return {} if core is None else {"OTB_WORKER_CORE": str(core)}
 
 
 def _publish_metrics(run: Run, children: dict[str, Child]) -> None:

@@ -71,6 +71,7 @@ def worker() -> None:
     Give further workers names of their own: OTB_WORKER=worker-1 otb worker.
     """
     from agents.app import run as run_worker  # noqa: PLC0415  (the engine takes a second to import)
+    from agents.cores import UnusableCore  # noqa: PLC0415
     from models.scoring.onnx import UnusableModel  # noqa: PLC0415
     from tables.rows import UnwritableVersion  # noqa: PLC0415
 
@@ -86,6 +87,8 @@ def worker() -> None:
         run_worker(settings)
     except UnusableModel as error:
         raise UserError(f"OTB_FRAUD_MODEL={settings.fraud_model}: {error}") from error
+    except UnusableCore as error:
+        raise UserError(f"OTB_WORKER_CORE={settings.worker_core}: {error}") from error
     except UnwritableVersion as error:
         raise UserError(f"OTB_ROW_VERSION={settings.row_version}: {error}") from error
 

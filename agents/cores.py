@@ -1,0 +1,33 @@
+"""On which core a worker's threads stay.
+
+Python runs one of them at a time. Where the kernel moves them about, each finds in its core's cache what it does not
+need, and beside servers on the same machine they push each other out of the way.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class UnusableCore(ValueError):
+    """This process may not use that core; the message names those it may."""
+
+
+def usable() -> list[int]:
+    """Cores that this process may use; none where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def spare() -> int | None:
+    """The core for a worker beside servers of its own: the last one; None where there is but one."""
+    cores = usable()
+    return cores[-1] if len(cores) > 1 else None
+
+
+def stay_on(core: int | None) -> None:
+    """From now on this thread, and those it starts, run there; None: anywhere. Raises UnusableCore."""
+    if core is None:
+        return
+    if core not in usable():
+        raise UnusableCore(f"this process may use cores {', '.join(map(str, usable())) or 'that are not told'}")
+    os.sched_setaffinity(0, {core})
