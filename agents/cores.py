@@ -13,15 +13,15 @@ class UnusableCore(ValueError):
     """This process may not use that core; the message names those it may."""
 
 
-def usable() -> list[int]:
+def usable() -> set[int]:
     """Cores that this process may use; none where the system does not tell."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def spare() -> int | None:
     """The core for a worker beside servers of its own: the last one; None where there is but one."""
     cores = usable()
-    return cores[-1] if len(cores) > 1 else None
+    return max(cores) if len(cores) > 1 else None
 
 
 def stay_on(core: int | None) -> None:
@@ -29,5 +29,5 @@ def stay_on(core: int | None) -> None:
     if core is None:
         return
     if core not in usable():
-        raise UnusableCore(f"this process may use cores {', '.join(map(str, usable())) or 'that are not told'}")
+        raise UnusableCore(f"this process may use cores {', '.join(map(str, sorted(usable()))) or 'that are not told'}")
     os.sched_setaffinity(0, {core})

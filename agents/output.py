@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aiokafka import ConsumerRecord
@@ -35,6 +35,9 @@ from topics.declarations import (
 
 Records = dict[tuple[str, int], list[tuple[bytes | None, bytes]]]
 """(topic, partition) -> [(key, value)]"""
+
+_Declined = tuple[str, AuthorizationDecision]
+"""(type of the message, the answer to it)"""
 
 
 @dataclass(slots=True)
@@ -86,7 +89,9 @@ class Output:
         if record.topic != AUTHORIZATIONS.name:
             return
         decline = _malfunction if error.reason in OUR_FAULTS else _malformed
-        for message_type, decision in decline(record):
+        declined = decline(record)
+        if declined is not None:
+            message_type, decision = declined
             reply = _masked(record.key), codec.encode(decision)
             self.records[AUTHORIZATION_DECISIONS.name, record.partition].append(reply)
             self.outcomes[message_type, _outcome(decision)] += 1
@@ -109,21 +114,23 @@ def _outcome(reply: Reply) -> str:
     return reply.outcome
 
 
-def _malformed(record: ConsumerRecord) -> Iterator[tuple[str, AuthorizationDecision]]:
+def _malformed(record: ConsumerRecord) -> _Declined | None:
     """Nothing of it but its identity can be relied on."""
     refused = codec.refused(record.value)
-    if refused is not None:
-        yield refused.type, AuthorizationDecision(
-            "authorization-decision", 1, refused.network_reference, refused.account_id, "declined",
-            DeclineReason.MALFORMED, 0, "", None, None, None, [], None, record.timestamp,
-        )  # fmt: skip
+    if refused is None:
+        return None
+    return refused.type, AuthorizationDecision(
+        "authorization-decision", 1, refused.network_reference, refused.account_id, "declined",
+        DeclineReason.MALFORMED, 0, "", None, None, None, [], None, record.timestamp,
+    )  # fmt: skip
 
 
-def _malfunction(record: ConsumerRecord) -> Iterator[tuple[str, AuthorizationDecision]]:
+def _malfunction(record: ConsumerRecord) -> _Declined | None:
     """The message is a good one; it is we who cannot decide it."""
     message = codec.decode(record.topic, record.key, record.value)
-    if isinstance(message, AuthorizationRequest | AuthorizationIncrement):
-        yield message.type, unremembered(message, DeclineReason.SYSTEM_MALFUNCTION, None)
+    if not isinstance(message, AuthorizationRequest | AuthorizationIncrement):
+        return None
+    return message.type, unremembered(message, DeclineReason.SYSTEM_MALFUNCTION, None)
 
 
 def _masked(data: bytes | None) -> bytes | None:

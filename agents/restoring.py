@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+RESTORING: Final = "restoring:"
+"""So begins a line about how far a restore is."""
 QUIET_S: Final = 5.0
 """A restore that is over by then is not worth a word."""
 EVERY_S: Final = 10.0
@@ -39,7 +41,7 @@ class RestoreProgress:
     def _tell(self, left: int, now: float) -> None:
         done = self._total - left
         rest = f", {(now - self._began) / done * left:,.0f} s to go" if done else ""
-        self._say(f"restoring: {done / self._total:.0%} of {self._total:,} changelog offsets{rest}")
+        self._say(f"{RESTORING} {done / self._total:.0%} of {self._total:,} changelog offsets{rest}")
         self._spoke, self._next_word = True, now + EVERY_S
 
     def _end(self, now: float) -> None:

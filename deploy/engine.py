@@ -85,7 +85,7 @@ def engine(settings: Settings, run: Run, on_progress: Callable[[str], None]) -> 
     on_progress("starting worker and sink")
     with (
         child("sink", command("sink"), run.folder, variables) as sink,
-        child("worker", command("worker"), run.folder, _of_worker(settings) | variables) as worker,
+        child("worker", command("worker"), run.folder, _beside_servers() | variables) as worker,
     ):
         sink.wait_ready(READY_SECONDS)
         worker.wait_ready(READY_SECONDS, on_progress)
@@ -94,9 +94,9 @@ def engine(settings: Settings, run: Run, on_progress: Callable[[str], None]) -> 
         yield Engine(worker, sink)
 
 
-def _of_worker(settings: Settings) -> dict[str, str]:
-    """It has servers beside it, and keeps out of their way."""
-    core = cores.spare() if settings.worker_core is None else settings.worker_core
+def _beside_servers() -> dict[str, str]:
+    """The worker keeps out of their way, unless the settings say where it stays."""
+    core = cores.spare()
     return {} if core is None else {"OTB_WORKER_CORE": str(core)}
 
 

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agents.restoring import RESTORING
 from deploy.embedded.process import Command, spawn, stop
 
 STOP_SECONDS: Final = 10.0
 TAIL_LINES: Final = 15
-RESTORING: Final = "restoring:"
-"""So begins a worker's line about how far its restore is."""
 _POLL_SECONDS: Final = 0.05
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

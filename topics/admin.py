@@ -206,11 +206,12 @@ async def _topic_ids(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, 
 
 async def _require_kept(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> None:
     """Somebody may have made a topic by hand, or changed it since; an older release may have made it."""
-    kept = {spec.name: spec.kept for spec in specs if spec.kept}
-    segments = {spec.name: int(spec.config[SEGMENT]) for spec in specs if SEGMENT in spec.config}
+    wanted = {
+        spec.name: {key: value for key, value in spec.config.items() if key in spec.kept or key == SEGMENT}
+        for spec in specs
+    }
     asked = [
-        ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys([*keys, SEGMENT] if name in segments else keys))
-        for name, keys in kept.items()
+        ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(keys)) for name, keys in wanted.items() if keys
     ]
     for response in await admin.describe_configs(asked):
         for code, detail, _type, name, entries in response.resources:
@@ -221,10 +222,10 @@ async def _require_kept(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> N
                 raise for_code(code)(f"topic {name}: {detail or ''}")
             for key, value, *_rest in entries:
                 if key == SEGMENT:
-                    _warn_of_large_segments(name, int(value), segments[name])
-                elif value != kept[name][key]:
+                    _warn_of_large_segments(name, int(value), int(wanted[name][key]))
+                elif value != wanted[name][key]:
                     raise RetentionMismatch(
-                        f"topic {name} has {key}={value}, must be {kept[name][key]}: "
+                        f"topic {name} has {key}={value}, must be {wanted[name][key]}: "
                         "records that nothing else holds would be deleted (docs/runbook.md, Ledger)"
                     )
 

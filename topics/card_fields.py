@@ -20,8 +20,15 @@ _THEIRS: Final = ("network_reference", "original_reference", "message_id", "merc
 _TEXTS: Final = ("merchant_name", "merchant_city")
 
 
-def refused(message: Inbound) -> str | None:
-    """The first field with a card number that would be kept."""
+def hide(message: Inbound) -> str | None:
+    """Mask card numbers in texts; instead the name of the first field with one that would be kept, if there is any."""
+    name = _refused(message)
+    if name is None:
+        _mask(message)
+    return name
+
+
+def _refused(message: Inbound) -> str | None:
     for name, text in _texts(message, _OURS):
         if card_numbers.stands_in(text):
             return name
@@ -31,7 +38,7 @@ def refused(message: Inbound) -> str | None:
     return _refused_control(message) if isinstance(message, ControlsSet) else None
 
 
-def mask(message: Inbound) -> None:
+def _mask(message: Inbound) -> None:
     """Turn the middle of card numbers in texts into asterisks."""
     for name, text in _texts(message, _TEXTS):
         masked = card_numbers.masked(text.encode()).decode()

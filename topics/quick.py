@@ -151,14 +151,8 @@ def read(value: bytes) -> Inbound | None:
     if reader.pattern.fullmatch(text) is None:
         return None
     message = reader.message(reader.tag, *fields)
-    return _without_card_numbers(message) if card_numbers.may_be_in(text.encode()) else message
-
-
-def _without_card_numbers(message: Inbound) -> Inbound | None:
-    if card_fields.refused(message) is not None:
-        return None
-    card_fields.mask(message)
-    return message
+    exposed = card_numbers.may_be_in(text.encode()) and card_fields.hide(message) is not None
+    return None if exposed else message
 
 
 def _default_for(given: Any, default: Any) -> Any:

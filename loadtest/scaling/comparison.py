@@ -3,12 +3,12 @@ slow minute of the machine hits them all. All parts share one broker, which only
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol, TypeVar
 
+from agents.cores import usable
 from loadtest import machine
 from loadtest.runs import profile as profiles
 from loadtest.runs.profile import Profile
@@ -121,7 +121,7 @@ def _opening(plan: Plan, servers: Servers, made: Sequence[Template], view: View)
 
 
 def _workers(plan: Plan, servers: Servers, made: Sequence[Template], view: View) -> list[Teamwork]:
-    cores = Cores.shared_out(_available(), plan.workers[-1])
+    cores = Cores.shared_out(usable(), plan.workers[-1])
     population = Population(made, plan.worker_accounts)
     teams = [Team(servers, population, size, cores) for size in plan.workers]
     found = [Teamwork(size) for size in plan.workers]
@@ -139,11 +139,6 @@ def _workers(plan: Plan, servers: Servers, made: Sequence[Template], view: View)
         teams[0].play(WARMING_UP, plan.backlog, plan.seed)
     interleaved(plan.rounds, len(teams), play, lambda number: view.say(f"workers, round {number} of {plan.rounds}"))
     return found
-
-
-def _available() -> set[int]:
-    """Cores that this process may use; where the system does not tell, none can be given away."""
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def interleaved(rounds: int, parts: int, play: Callable[[int, int], None], announce: Callable[[int], None]) -> None:

@@ -242,11 +242,10 @@ def _refuse_exposed(fields: dict[str, Any], pan: str) -> None:
 
 def _hide_others(message: AuthorizationMessage) -> None:
     """The numbers of other cards: what the engine would refuse for them does not reach its topic, where it is kept."""
-    name = card_fields.refused(message)
+    name = card_fields.hide(message)
     if name is not None:
         element = element_name(_ELEMENT_OF[name])
         raise Refused(MalformedReason.CARD_NUMBER_EXPOSED, element, f"{name} has what looks like a card number in it")
-    card_fields.mask(message)
 
 
 def _validate(fields: dict[str, Any]) -> AuthorizationMessage:

@@ -126,12 +126,14 @@ class MarkerAwareRecovery(Recovery):
             if not self.in_recovery:
                 patience.rest()
                 continue
+            left = inf
             if self._positioned:
                 await self._finish_partitions()
-                self.on_progress(self.left())
+                left = self.left()
+                self.on_progress(left)
                 if not self.need_recovery():
                     self.signal_recovery_end.set()
-            if patience.is_over(self.left() if self._positioned else inf, monotonic()):
+            if patience.is_over(left, monotonic()):
                 overdue = f"tables not restored, and no further than {self.deadline_s:.0f} s ago"
                 await self.app.crash(RecoveryOverdue(overdue))
                 return
