@@ -10,6 +10,7 @@ import orjson
 from confluent_kafka import Message
 
 from loadtest.latency import Latencies, Samples
+from loadtest.result import SHED
 from loadtest.schedule import Timetable
 from loadtest.watch import Watch
 from topics.cluster import Cluster
@@ -40,7 +41,7 @@ class DecisionWatch(Watch):
         self._keys = keys
         self._samples = Samples()
         self.outcomes: Counter[str] = Counter()
-        self.decided_while_sending = 0
+        self.decided_while_sending = 0  # without those of shed requests
 
     def forget(self, reference: str) -> int | None:
         """The request could not be sent after all; returns its number, None when it is not awaited."""
@@ -68,11 +69,12 @@ class DecisionWatch(Watch):
         k = self._waiting.pop(decision["network_reference"], None)
         if k is None:
             return
-        if self._schedule.measured_from_ns <= seen_ns < self._schedule.length_ns:
+        outcome = outcome_name(decision)
+        if outcome != SHED and self._schedule.measured_from_ns <= seen_ns < self._schedule.length_ns:
             self.decided_while_sending += 1
         if k >= self._schedule.warmup:
             self._samples.append((seen_ns - self._schedule.due_ns(k)) // 1000)
-            self.outcomes[outcome_name(decision)] += 1
+            self.outcomes[outcome] += 1
         self._on_decided(k, seen_ns)
 
 

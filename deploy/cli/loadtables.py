@@ -24,7 +24,8 @@ def show_report(report: LoadReport, console: Console) -> None:
     if len(report.stages) > 1:
         console.print(stages_table(report))
     console.print(
-        f"sent {result.sent:,}, unsent {result.unsent:,}, decided {result.decided:,}, overflow {result.overflow:,}; "
+        f"sent {result.sent:,}, unsent {result.unsent:,}, decided {result.decided:,}, "
+        f"shed {result.shed:,}, overflow {result.overflow:,}; "
         f"{result.rate:,.0f} decisions/s of {result.offered_rate:,.0f} offered, {result.accounts:,} accounts"
     )
     lags = [sample.lag for sample in report.samples if sample.lag is not None]

@@ -68,7 +68,7 @@ def show(result: LoadResult, console: Console) -> None:
     console.print(outcomes_table(result))
     console.print(latency_table(result))
     console.print(
-        f"sent {result.sent:,}, unsent {result.unsent:,}, decided {result.decided:,}; "
+        f"sent {result.sent:,}, unsent {result.unsent:,}, decided {result.decided:,}, shed {result.shed:,}; "
         f"{result.rate:,.0f} decisions/s of {result.offered_rate:,.0f} offered, {result.accounts:,} accounts"
     )
     if result.worker:

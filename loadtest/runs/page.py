@@ -68,6 +68,7 @@ def _tiles(report: LoadReport) -> str:
         "requests": f"{result.sent + result.unsent:,}",
         "not sent": f"{result.unsent:,}",
         "not decided": f"{result.missing + result.warmup_missing:,}",
+        "shed": f"{result.shed:,}",
         "overflow": f"{result.overflow:,}",
     }
     if result.worker:

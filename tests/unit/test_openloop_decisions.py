@@ -43,3 +43,14 @@ def test_decisions_of_increments_and_acknowledgements_are_not_answers_to_request
     assert (len(watch.latencies), watch.outstanding, watch.decided_while_sending) == (0, 1, 0)
     watch.take(decision("a", "partially-approved"), 40)
     assert watch.outcomes == {"partially-approved": 1}
+
+
+def test_a_shed_request_is_timed_but_no_part_of_the_rate(watch: DecisionWatch) -> None:
+    """Above capacity most requests are shed, which is quick: a rate of all decisions would look like capacity."""
+    for number, outcome in enumerate(["approved", "declined", "declined"]):
+        watch.expect(f"r{number}", number)
+        reason = {"reason": "timed-out"} if number == 2 else {"reason": "control"} if number else {}
+        watch.take(decision(f"r{number}", outcome, **reason), SECOND_NS // 2)
+    assert len(watch.latencies) == 3
+    assert watch.decided_while_sending == 2
+    assert watch.outcomes == {"approved": 1, "declined:control": 1, "declined:timed-out": 1}

@@ -54,9 +54,15 @@ def test_each_shortcoming_is_named(change: dict[str, Any], words: str) -> None:
     assert words in failures[0]
 
 
+def test_a_rate_that_is_too_low_says_how_many_were_shed() -> None:
+    result = replace(PASSED, rate=410.0, outcomes={"approved": 12_300, "declined:timed-out": 17_700})
+    assert result.as_json()["shed"] == 17_700
+    assert result.failures() == ["the engine decided 410 of 1,000 requests per second (17,700 were shed)"]
+
+
 def test_json_has_the_promised_shape() -> None:
     document = orjson.loads(orjson.dumps(PASSED.as_json()))
-    assert {"offered_rate", "sent", "unsent", "decided", "rate", "latency_ms", "outcomes"} <= document.keys()
+    assert {"offered_rate", "sent", "unsent", "decided", "shed", "rate", "latency_ms", "outcomes"} <= document.keys()
     assert list(document["latency_ms"]) == ["p50", "p90", "p99", "p99_9", "max"]
     assert document["worker"] == {"cpu_seconds": 12.5, "cpu_percent": 41.7, "rss_mb": 180.3}
 
