@@ -36,6 +36,7 @@ _JVM = (
     "-XX:+UseG1GC",  # the JVM's own choice for so small a heap stops the world for every collection
     "-XX:MaxGCPauseMillis=10",
     "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+UseTransparentHugePages",  # where the system has them: a fifth less processor time above capacity
     "-XX:ParallelGCThreads=2",
     "-XX:ConcGCThreads=1",
     "-XX:+ExitOnOutOfMemoryError",

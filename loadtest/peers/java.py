@@ -54,6 +54,7 @@ def _options() -> list[str]:
         f"-Xmx{_HEAP}",
         "-XX:+UseG1GC",  # as the broker: for so small a heap the JVM would choose the serial collector
         "-XX:MaxGCPauseMillis=10",
+        "-XX:+UseTransparentHugePages",
         "-XX:-UsePerfData",
         "-XX:+ExitOnOutOfMemoryError",
         "-Djava.net.preferIPv4Stack=true",
