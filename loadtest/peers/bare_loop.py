@@ -20,6 +20,7 @@ import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 
+from agents import cores
 from loadtest.peers import job
 from loadtest.peers.stage import Stage, end_with_parent
 from topics.transport.fencing import MemberFenced, Membership, membership, require_stable_offsets
@@ -158,8 +159,9 @@ async def _run(stage: Stage) -> None:
 
 
 def main() -> None:
-    """Run until ended; the collector is calmed as in the engine."""
+    """Run until ended; its core is chosen and the collector calmed as for the engine."""
     end_with_parent()
+    cores.stay_on(cores.spare())
     stage = Stage.from_arguments(sys.argv[1:])
     gc.collect()
     gc.freeze()

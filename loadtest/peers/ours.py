@@ -17,7 +17,7 @@ import msgspec
 from aiokafka import ConsumerRecord, TopicPartition
 from faust.types import TP
 
-from agents import faust_app
+from agents import cores, faust_app
 from agents.decided import Decided
 from agents.decider import Decider
 from agents.ending import abandon
@@ -135,6 +135,7 @@ def _listen(app: faust.App, stage: Stage, decider: Decider) -> None:
 def main() -> None:
     """Run until told to stop (compare `agents.app.run`)."""
     end_with_parent()
+    cores.stay_on(cores.spare())
     faust_app.prepare_process()
     app = build(Stage.from_arguments(sys.argv[1:]))
     del sys.argv[1:]
