@@ -53,7 +53,8 @@ def _options() -> list[str]:
         f"-Xms{_HEAP}",
         f"-Xmx{_HEAP}",
         "-XX:+UseG1GC",  # as the broker: for so small a heap the JVM would choose the serial collector
-        "-XX:MaxGCPauseMillis=10",
+        "-Xmn200m",
+        "-XX:ParallelGCThreads=1",
         "-XX:+UseTransparentHugePages",
         "-XX:-UsePerfData",
         "-XX:+ExitOnOutOfMemoryError",
