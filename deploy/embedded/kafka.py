@@ -34,10 +34,10 @@ _JVM = (
     f"-Xms{_HEAP}",
     f"-Xmx{_HEAP}",
     # Most of what a broker allocates is gone within a second. G1 would size the young generation for short pauses, and
-    # stop the world three times a second in a tenth of the memory it has; on two cores its threads wait for each other.
+    # stop the world twice a second in a twentieth of the heap; on two busy cores two threads of it wait for each other.
     "-Xmn200m",
     "-XX:+UseG1GC",  # the JVM's own choice for so small a heap would stop the world for the old generation as well
-    "-XX:+UseTransparentHugePages",  # where the system has them: a fifth less processor time above capacity
+    "-XX:+UseTransparentHugePages",  # where the system has them: a seventh less processor time above capacity
     "-XX:InitiatingHeapOccupancyPercent=35",
     "-XX:ParallelGCThreads=1",
     "-XX:ConcGCThreads=1",
