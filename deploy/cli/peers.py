@@ -16,9 +16,11 @@ from deploy.cli import environment
 from deploy.cli.failures import UserError
 from deploy.cli.output import Reporter, results
 from deploy.embedded.jars import obtain, parse_lock
+from deploy.embedded.kafka import COLLECTOR
 from loadtest.peers import page as written
 from loadtest.peers.catalogue import UnknownPeer
 from loadtest.peers.comparison import Options, compare
+from loadtest.peers.java import Java
 from loadtest.peers.report import PeersReport
 
 
@@ -51,7 +53,7 @@ def peers(  # noqa: PLR0913  (one parameter an option)
         options = Options(
             cluster.bootstrap, settings.home.expanduser(), _whole_numbers(rates), seconds,
             capacity_seconds=capacity_seconds, settle=settle, rounds=rounds, accounts=accounts,
-            peers=tuple(filter(None, only.split(","))), fetch_jars=_fetch_jars,
+            peers=tuple(filter(None, only.split(","))), java=Java(_fetch_jars, COLLECTOR),
             command=shlex.join(["otb", *sys.argv[1:]]),
         )  # fmt: skip
         report = compare(options, reporter.say)

@@ -30,9 +30,7 @@ ROOT_JARS = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j
 _START_S = 120
 _STOP_S = 4
 _HEAP = "384m"
-_JVM = (
-    f"-Xms{_HEAP}",
-    f"-Xmx{_HEAP}",
+COLLECTOR = (
     # Most of what a broker allocates is gone within a second. G1 would size the young generation for short pauses, and
     # stop the world twice a second in a twentieth of the heap; on two busy cores two threads of it wait for each other.
     "-Xmn200m",
@@ -41,6 +39,12 @@ _JVM = (
     "-XX:InitiatingHeapOccupancyPercent=35",
     "-XX:ParallelGCThreads=1",
     "-XX:ConcGCThreads=1",
+)
+"""How memory is collected on a machine shared with everything else; the peers' JVM has it as well."""
+_JVM = (
+    f"-Xms{_HEAP}",
+    f"-Xmx{_HEAP}",
+    *COLLECTOR,
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",  # no file outside the run's folder
     "-Djava.net.preferIPv4Stack=true",

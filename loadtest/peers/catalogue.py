@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtest.peers import java, quix_environment
-from loadtest.peers.java import FetchJars
+from loadtest.peers.java import Java
 from loadtest.peers.process import python_module
 from loadtest.peers.stage import Stage
 
@@ -24,7 +24,7 @@ class Toolbox:
     """What peers need from outside to be set up."""
 
     cache: Path  # what is fetched or built once is kept here
-    fetch_jars: FetchJars | None  # None: peers in Java are left out
+    java: Java | None  # None: peers in Java are left out
     on_progress: OnProgress
 
 
@@ -65,7 +65,7 @@ def _module(name: str, _tools: Toolbox) -> Launch:
 
 
 def _kafka_streams(settings: Sequence[str], tools: Toolbox) -> Launch:
-    return Launch(java.prepare(tools.cache, tools.fetch_jars, tools.on_progress), settings)
+    return Launch(java.prepare(tools.cache, tools.java, tools.on_progress), settings)
 
 
 def _quix(settings: Sequence[str], tools: Toolbox) -> Launch:

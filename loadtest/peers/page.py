@@ -29,8 +29,7 @@ _FAIRNESS = """\
   better than it would alone. All peers have the same company.
 - Plain Faust has its table in memory, and every setting is Faust's own default, as in its documentation.
 - Kafka Streams has one stream thread, RocksDB, and producers with 1 ms of linger instead of its own 100 ms, which would
-  be added to every answer under at_least_once. Its JVM has the broker's collector, young
-  generation and pages.
+  be added to every answer under at_least_once. Its JVM collects memory as the broker's does.
 - Quix Streams' default commit interval is 5 s, and an exactly-once answer is seen only after a commit.
 - The bare loop holds its rows decoded in a dict and uses this project's fenced transactions: aiokafka alone cannot give
   the guarantee (it cannot name the member and generation that offsets were fetched under).

@@ -11,6 +11,7 @@ import pytest
 
 from agents.settings import Settings
 from deploy.embedded.jars import obtain, parse_lock
+from deploy.embedded.kafka import COLLECTOR
 from loadtest import clients
 from loadtest.peers import job, quix_environment
 from loadtest.peers.audit import Audit, audit
@@ -18,6 +19,7 @@ from loadtest.peers.catalogue import Launch, Peer, Toolbox, chosen
 from loadtest.peers.comparison import Options, compare
 from loadtest.peers.decided import DecidedCounter
 from loadtest.peers.errors import Unavailable
+from loadtest.peers.java import Java
 from loadtest.peers.process import running
 from loadtest.peers.scene import staged
 from loadtest.peers.stage import Stage
@@ -58,7 +60,7 @@ def test_kafka_streams_is_compiled_and_decides_alike(kafka: str) -> None:
 
     options = Options(
         bootstrap=kafka, home=Settings().home, rates=(), capacity_seconds=1.0, settle=0.0, rounds=1, accounts=100,
-        partitions=PARTITIONS, peers=("streams-eos-10ms",), fetch_jars=fetch,
+        partitions=PARTITIONS, peers=("streams-eos-10ms",), java=Java(fetch, COLLECTOR),
     )  # fmt: skip
     (peer,) = compare(options, print).peers
     assert peer.failures() == []

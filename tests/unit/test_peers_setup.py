@@ -41,7 +41,7 @@ def test_java_peers_say_why_jars_cannot_be_had(tmp_path: Path) -> None:
         raise OSError("the network is down")
 
     with pytest.raises(Unavailable, match="jars cannot be had: the network is down"):
-        java.prepare(tmp_path, fetch, print)
+        java.prepare(tmp_path, java.Java(fetch, ()), print)
 
 
 def test_a_peer_that_ends_says_its_last_words(tmp_path: Path) -> None:
