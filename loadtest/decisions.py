@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 from confluent_kafka import Message
@@ -19,8 +18,15 @@ from topics.declarations import AUTHORIZATION_DECISIONS
 _SETTLE_SECONDS: Final = 1.0
 
 
-Decided = Callable[[int, int], None]
-"""Called with (number of a request, nanoseconds from the start at which its first decision was seen)."""
+class OnDecided(Protocol):
+    """Called with the number of a request, the nanoseconds from the start at which its first decision was seen, and
+    whether it was shed."""
+
+    def __call__(self, k: int, seen_ns: int, *, shed: bool) -> None: ...
+
+
+def _nobody(k: int, seen_ns: int, *, shed: bool) -> None:
+    """Nobody wants to know."""
 
 
 class DecisionWatch(Watch):
@@ -33,7 +39,7 @@ class DecisionWatch(Watch):
     """
 
     def __init__(
-        self, cluster: Cluster, schedule: Timetable, on_decided: Decided = lambda _k, _seen_ns: None, keys: bytes = b""
+        self, cluster: Cluster, schedule: Timetable, on_decided: OnDecided = _nobody, keys: bytes = b""
     ) -> None:
         super().__init__(cluster, AUTHORIZATION_DECISIONS.name, _SETTLE_SECONDS, "decision-watch")
         self._schedule = schedule
@@ -70,12 +76,13 @@ class DecisionWatch(Watch):
         if k is None:
             return
         outcome = outcome_name(decision)
-        if outcome != SHED and self._schedule.measured_from_ns <= seen_ns < self._schedule.length_ns:
+        shed = outcome == SHED
+        if not shed and self._schedule.measured_from_ns <= seen_ns < self._schedule.length_ns:
             self.decided_while_sending += 1
         if k >= self._schedule.warmup:
             self._samples.append((seen_ns - self._schedule.due_ns(k)) // 1000)
             self.outcomes[outcome] += 1
-        self._on_decided(k, seen_ns)
+        self._on_decided(k, seen_ns, shed=shed)
 
 
 def outcome_name(decision: dict[str, object]) -> str:

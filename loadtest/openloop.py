@@ -43,8 +43,9 @@ class Observer(Protocol):
     def refused(self, at_ns: int) -> None:
         """The broker did not take one. Called by the sender's thread."""
 
-    def decided(self, k: int, seen_ns: int) -> None:
-        """The first decision of request `k` was seen. Called by the watch's thread."""
+    def decided(self, k: int, seen_ns: int, *, shed: bool) -> None:
+        """The first decision of request `k` was seen; `shed`: it had waited for too long. Called by the watch's
+        thread."""
 
 
 class Blind:
@@ -54,7 +55,7 @@ class Blind:
 
     def refused(self, at_ns: int) -> None: ...
 
-    def decided(self, k: int, seen_ns: int) -> None: ...
+    def decided(self, k: int, seen_ns: int, *, shed: bool) -> None: ...
 
 
 UNOBSERVED: Final = Blind()

@@ -100,11 +100,12 @@ def _interval(profile: Profile, number: int, row: Row) -> Interval:
         seconds=round(seconds, 3),
         offered=round((profile.due_before(end_ns) - profile.due_before(begin_ns)) / seconds, 1),
         sent=round(row.sent / seconds, 1),
-        decided=round(row.decided / seconds, 1),
+        decided=round((row.decided - row.shed) / seconds, 1),
         outstanding=row.outstanding,
         overflow=row.latencies.overflow,
         latency_ms=percentiles.summary(row.latencies),
         histogram=PackedLatencies.of(row.latencies).text,
+        shed=round(row.shed / seconds, 1),
     )
 
 
@@ -120,9 +121,10 @@ def _stages(profile: Profile, rows: Sequence[Row]) -> list[Stage]:
                 start=round(stage.start, 3),
                 end=round(stage.end, 3),
                 offered=round((profile.due_before(end_ns) - profile.due_before(begin_ns)) / seconds, 1),
-                decided=round(sum(row.decided for row in within) / seconds, 1),
+                decided=round(sum(row.decided - row.shed for row in within) / seconds, 1),
                 outstanding=within[-1].outstanding,
                 latency_ms=percentiles.summary(merged(row.latencies for row in within)),
+                shed=round(sum(row.shed for row in within) / seconds, 1),
             )
         )
     return found

@@ -103,6 +103,8 @@ def _throughput(report: LoadReport) -> str:
         Line("sent", [(row.start + row.seconds / 2, row.sent) for row in rows], 0),
         Line("decided", [(row.start + row.seconds / 2, row.decided) for row in rows], 1),
     ]
+    if report.result.shed:
+        lines.append(Line("shed", [(row.start + row.seconds / 2, row.shed) for row in rows], 3))
     return line_chart("Requests per second", lines, _TIME, Axis("per second"))
 
 
@@ -136,6 +138,7 @@ def _stages(report: LoadReport) -> str:
             f"{stage.start:g} to {stage.end:g}",
             f"{stage.offered:,.0f}",
             f"{stage.decided:,.0f}",
+            f"{stage.shed:,.0f}",
             f"{stage.outstanding:,}",
             *[f"{stage.latency_ms[name]:,.3g}" for name in _NAMES],
         ]
@@ -146,6 +149,7 @@ def _stages(report: LoadReport) -> str:
         "seconds",
         "offered/s",
         "decided/s",
+        "shed/s",
         "waiting at its end",
         *(f"{n}, ms" for n in _NAMES.values()),
     ]
@@ -187,10 +191,12 @@ def _machine(report: LoadReport) -> str:
 def _rows(report: LoadReport) -> str:
     rows = [
         [
-            f"{row.start:g}", f"{row.offered:,.0f}", f"{row.sent:,.0f}", f"{row.decided:,.0f}", f"{row.outstanding:,}",
+            f"{row.start:g}", f"{row.offered:,.0f}", f"{row.sent:,.0f}", f"{row.decided:,.0f}", f"{row.shed:,.0f}",
+            f"{row.outstanding:,}",
             *[f"{row.latency_ms[name]:,.3g}" for name in _NAMES],
         ]
         for row in report.intervals
     ]  # fmt: skip
-    columns = ["from second", "offered/s", "sent/s", "decided/s", "waiting", *(f"{n}, ms" for n in _NAMES.values())]
+    counted = ["offered/s", "sent/s", "decided/s", "shed/s", "waiting"]
+    columns = ["from second", *counted, *(f"{n}, ms" for n in _NAMES.values())]
     return f"<details><summary>Every interval</summary>{table(columns, rows)}</details>"

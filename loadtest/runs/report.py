@@ -12,7 +12,9 @@ from loadtest.latency import Latencies
 from loadtest.result import KEEPS_UP, LoadResult
 from loadtest.runs.series import PackedLatencies
 
-VERSION: Final = 1
+VERSION: Final = 2
+_READABLE: Final = frozenset({1, VERSION})
+"""Version 1 knew no shed requests in intervals and stages: they are among the decided ones there."""
 _SURE_SECONDS: Final = 1.0
 """A stage shorter than this is not judged by itself: what is in flight at its end is too large a part of it."""
 
@@ -44,11 +46,12 @@ class Interval:
     seconds: float
     offered: float  # requests due
     sent: float  # requests handed over to the broker's client
-    decided: float  # first decisions seen
+    decided: float  # first decisions seen, those of shed requests not counted
     outstanding: int  # sent and not decided at its end
     overflow: int
     latency_ms: dict[str, float]  # p50 p90 p99 p99_9 p99_99 max
     histogram: str  # HdrHistogram V2, compressed, base64, microseconds
+    shed: float = 0.0  # declined because they had waited for too long
 
     def latencies(self) -> Latencies:
         """The whole histogram."""
@@ -63,9 +66,10 @@ class Stage:
     start: float  # seconds from the end of the warm-up
     end: float
     offered: float
-    decided: float
+    decided: float  # without those that were shed
     outstanding: int  # at its end
     latency_ms: dict[str, float]
+    shed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ class LoadReport:
         """One line for each reason why this run is not a pass."""
         return self.result.failures() + [
             f"at {stage.label} (second {stage.start:.0f} to {stage.end:.0f}) the engine decided {stage.decided:,.0f} "
-            f"of {stage.offered:,.0f} requests per second"
+            f"of {stage.offered:,.0f} requests per second" + (f" ({stage.shed:,.0f} were shed)" if stage.shed else "")
             for stage in self.stages
             if len(self.stages) > 1
             and stage.end - stage.start >= _SURE_SECONDS
@@ -148,6 +152,6 @@ def read(path: Path) -> LoadReport:
         raise UnreadableReport(f"{path}: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise UnreadableReport(f"{path} is not a load report: {error}") from error
-    if report.version != VERSION:
-        raise UnreadableReport(f"{path} has version {report.version}, this program reads {VERSION}")
+    if report.version not in _READABLE:
+        raise UnreadableReport(f"{path} has version {report.version}, this program reads up to {VERSION}")
     return report

@@ -45,6 +45,7 @@ class Counts:
     sent: list[int]
     refused: list[int]
     decided: list[int]
+    shed: list[int]  # of these
     latencies: list[PackedLatencies]  # of each interval only: the warm-up is not measured
 
 
@@ -54,6 +55,7 @@ class Row:
 
     sent: int
     decided: int
+    shed: int  # of these
     outstanding: int  # sent and not decided at its end, warm-up included
     latencies: Latencies  # of the requests due in it
 
@@ -69,7 +71,7 @@ class Series:
         self._share = share
         self._profile = share.profile
         slots = self._profile.intervals + 2
-        self._sent, self._refused, self._decided = [0] * slots, [0] * slots, [0] * slots
+        self._sent, self._refused, self._decided, self._shed = ([0] * slots for _ in range(4))
         self._open: dict[int, array[int]] = {}
         self._packed: dict[int, PackedLatencies] = {}
         self._late = [0] * self._profile.intervals
@@ -83,9 +85,11 @@ class Series:
         """The broker did not take one."""
         self._refused[self._slot(at_ns)] += 1
 
-    def decided(self, k: int, seen_ns: int) -> None:
-        """The first decision of request `k` was seen."""
-        self._decided[self._slot(seen_ns)] += 1
+    def decided(self, k: int, seen_ns: int, *, shed: bool) -> None:
+        """The first decision of request `k` was seen; `shed`: the engine had no time for it any more."""
+        slot = self._slot(seen_ns)
+        self._decided[slot] += 1
+        self._shed[slot] += shed
         if k < self._share.warmup:
             return
         due_ns = self._share.due_ns(k)
@@ -110,7 +114,7 @@ class Series:
     def counts(self) -> Counts:
         """Everything, once the run is over."""
         rows = range(self._profile.intervals)
-        return Counts(self._sent, self._refused, self._decided, [self._pack(row) for row in rows])
+        return Counts(self._sent, self._refused, self._decided, self._shed, [self._pack(row) for row in rows])
 
     def _slot(self, at_ns: int) -> int:
         return max(0, self._profile.interval_of(at_ns) + _BEFORE)
@@ -137,11 +141,12 @@ def rows(parts: Sequence[Counts]) -> list[Row]:
     """The intervals of the whole run: counts and histograms of all generators added up, never averaged."""
     sent = np.sum([part.sent for part in parts], axis=0)
     decided = np.sum([part.decided for part in parts], axis=0)
+    shed = np.sum([part.shed for part in parts], axis=0)
     refused = np.sum([part.refused for part in parts], axis=0)
     outstanding = np.cumsum(sent - refused - decided)
     found = []
     for row, packed in enumerate(zip(*(part.latencies for part in parts), strict=True)):
         slot = row + _BEFORE
         latencies = merged(each.unpacked() for each in packed)
-        found.append(Row(int(sent[slot]), int(decided[slot]), int(outstanding[slot]), latencies))
+        found.append(Row(int(sent[slot]), int(decided[slot]), int(shed[slot]), int(outstanding[slot]), latencies))
     return found

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 
 from loadtest.latency import Samples
+from loadtest.result import SHED
 from loadtest.runs.assembly import assemble
 from loadtest.runs.gauges import Reading
 from loadtest.runs.generator import Finished
@@ -44,9 +46,15 @@ def after_ms(milliseconds: float) -> Service:
 
 
 def generated(
-    share: Share, service: Service, *, room: Callable[[int], bool] = lambda _at_ns: True, grace_ns: int = 0
+    share: Share,
+    service: Service,
+    *,
+    room: Callable[[int], bool] = lambda _at_ns: True,
+    grace_ns: int = 0,
+    patience_ms: float = inf,
 ) -> Finished:
-    """One generator's run: `room` says whether the client takes a request at a moment."""
+    """One generator's run: `room` says whether the client takes a request at a moment; what is decided later than
+    `patience_ms` after it was due is shed."""
     clock, series, lag, seen = NumberClock(), Series(share), Samples(), []
 
     def send(k: int) -> bool:
@@ -61,10 +69,14 @@ def generated(
         return True
 
     handed_over = drive(share, send, clock, grace_ns=grace_ns, pause_ns=MS // 2)
+    late = {k for decided_ns, k in seen if decided_ns - share.due_ns(k) > patience_ms * MS}
     for decided_ns, k in sorted(seen):
-        series.decided(k, decided_ns)
+        series.decided(k, decided_ns, shed=k in late)
     measured = [(decided_ns, k) for decided_ns, k in seen if k >= share.warmup]
-    decided_while_sending = sum(share.measured_from_ns <= decided_ns < share.length_ns for decided_ns, _ in seen)
+    decided_while_sending = sum(
+        share.measured_from_ns <= decided_ns < share.length_ns for decided_ns, k in seen if k not in late
+    )
+    shed = sum(k in late for _, k in measured)
     sent = max(0, handed_over - share.warmup)
     return Finished(
         counts=series.counts(),
@@ -74,16 +86,24 @@ def generated(
         missing=sent - len(measured),
         warmup_missing=min(handed_over, share.warmup) - (len(seen) - len(measured)),
         send_lag=PackedLatencies.of(lag.histogram()),
-        outcomes={"approved": len(measured)} if measured else {},
+        outcomes={name: count for name, count in (("approved", len(measured) - shed), (SHED, shed)) if count},
     )
 
 
 def played(
-    profile: Profile, service: Service, *, processes: int = 2, room: Callable[[int], bool] = lambda _at_ns: True
+    profile: Profile,
+    service: Service,
+    *,
+    processes: int = 2,
+    room: Callable[[int], bool] = lambda _at_ns: True,
+    patience_ms: float = inf,
 ) -> LoadReport:
     """A whole load test; its worker uses half a core and grows by a megabyte a second, its lag is always 7."""
     test = LoadTest(profile, accounts=100, processes=processes)
-    finished = [generated(Share(profile, number, processes), service, room=room) for number in range(processes)]
+    finished = [
+        generated(Share(profile, number, processes), service, room=room, patience_ms=patience_ms)
+        for number in range(processes)
+    ]
     letters = Counter({"posted-ambiguous": 2})
     return assemble(test, BEGAN, 0, finished, readings=readings(profile), dead_letters=letters, machine=MACHINE)
 

@@ -137,9 +137,20 @@ def test_a_file_that_is_no_report_is_named(content: bytes | None, words: str, tm
 
 def test_a_report_of_another_version_is_refused(report: LoadReport, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_bytes(orjson.dumps(replace(report, version=2).as_json()))
-    with pytest.raises(UnreadableReport, match="has version 2, this program reads 1"):
+    path.write_bytes(orjson.dumps(replace(report, version=3).as_json()))
+    with pytest.raises(UnreadableReport, match="has version 3, this program reads up to 2"):
         reports.read(path)
+
+
+def test_a_report_of_version_1_which_knew_no_shed_requests_in_intervals_is_read(
+    report: LoadReport, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.json"
+    document = report.as_json() | {"version": 1}
+    for part in [*document["stages"], *document["intervals"]]:
+        del part["shed"]
+    path.write_bytes(orjson.dumps(document))
+    assert reports.read(path) == replace(report, version=1)
 
 
 def test_generators_share_everything_and_their_names_never_begin_with_another_ones() -> None:

@@ -121,7 +121,7 @@ def test_intervals_are_packed_while_a_long_run_lasts_and_nothing_is_lost() -> No
     series = Series(share)
     for k in range(share.total):
         series.sent(share.due_ns(k))
-        series.decided(k, share.due_ns(k) + 40 * SECOND_NS)
+        series.decided(k, share.due_ns(k) + 40 * SECOND_NS, shed=False)
     assert len(series._packed) > 150
     assert len(series._open) < 130
     [*found] = rows([series.counts()])
@@ -164,6 +164,21 @@ def test_the_curve_ends_where_one_sample_more_or_less_would_move_it() -> None:
     assert percentiles.curve(Latencies()) == []
 
 
+def test_a_stage_in_which_requests_are_shed_does_not_keep_up() -> None:
+    """They are answered at once and unscored: counted as decisions, they would make a stage above capacity pass."""
+    second_stage = 3 * SECOND_NS
+    report = played(
+        profiles.step([500, 50], 3, 0), lambda at_ns: at_ns + (at_ns >= second_stage) * 4 * MS, patience_ms=2
+    )
+    assert [(stage.decided, stage.shed) for stage in report.stages] == [(500, 0), (0, 50)]
+    assert [(row.decided, row.shed) for row in report.intervals] == [(500, 0)] * 3 + [(0, 50)] * 3
+    assert [row.outstanding for row in report.intervals] == [0] * 6, "nobody waits for what is shed"
+    assert report.result.shed == 150
+    assert report.failures() == [
+        "at 50/s (second 3 to 6) the engine decided 0 of 50 requests per second (50 were shed)"
+    ]
+
+
 def test_a_refused_request_is_no_longer_outstanding() -> None:
     share = Share(profiles.steady(10, 1, 0), 0, 1)
     series = Series(share)
@@ -171,7 +186,7 @@ def test_a_refused_request_is_no_longer_outstanding() -> None:
         series.sent(share.due_ns(k))
     series.refused(SECOND_NS // 2)
     for k in range(8):
-        series.decided(k, share.due_ns(k) + MS)
+        series.decided(k, share.due_ns(k) + MS, shed=False)
     [row] = rows([series.counts()])
     assert (row.sent, row.decided, row.outstanding) == (10, 8, 1)
 
