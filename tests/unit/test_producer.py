@@ -3,7 +3,6 @@ tests/integration/test_transactions.py."""
 
 from __future__ import annotations
 
-import time
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,6 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from topics.cluster import Cluster
 from topics.transport import producer as module
-from topics.transport import settling
 from topics.transport.fencing import MemberFenced, Membership
 from topics.transport.producer import FencedProducer
 from topics.transport.wire import (
@@ -82,7 +80,7 @@ async def producer(client: Client, monkeypatch: pytest.MonkeyPatch) -> FencedPro
         monkeypatch.setattr(module, wait, 0.0)
     producer = FencedProducer(Cluster("127.0.0.1:1"), "worker", 10_000)
     producer._client = client  # type: ignore[assignment]
-    await producer.begin()
+    producer.begin()
     return producer
 
 
@@ -168,21 +166,6 @@ async def test_a_coordinator_that_is_away_is_looked_for_until_it_answers(
     await producer.end(commit=True)
     assert client.kinds().count("EndTransaction") == 3
     assert (client.lookups - before, client.metadata_updates) == (2, 2)
-
-
-async def test_the_next_begins_when_the_broker_is_likely_to_have_finished_the_one_before(
-    producer: FencedProducer, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Announced earlier it would be refused, and hear of it only when its slice is decided."""
-    monkeypatch.setattr(settling, "LONGEST_S", 1.0)
-    await join(producer)
-    await producer.end(commit=True)
-    producer._settling.wait, ended = 0.25, time.monotonic()
-    await producer.begin()
-    assert time.monotonic() - ended > 0.24
-    client.script[AddPartitions].insert(0, PartitionsAdded({HERE: 51}))
-    await join(producer)
-    assert producer._settling.wait > 0.25, "it was refused all the same"
 
 
 async def send(producer: FencedProducer, **values: list[bytes]) -> dict[TopicPartition, int]:

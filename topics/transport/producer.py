@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -28,7 +27,6 @@ from topics.cluster import Cluster
 from topics.declarations import MAX_BATCH_BYTES
 from topics.transport import wire
 from topics.transport.fencing import MemberFenced, Membership
-from topics.transport.settling import Settling
 from topics.transport.wire import Answer, Identity
 
 log = logging.getLogger(__name__)
@@ -91,7 +89,6 @@ class FencedProducer:
         self._next_sequence: dict[TopicPartition, int] = {}  # used up only by what the broker has
         self._registered: set[TopicPartition] = set()
         self._has_offsets = False
-        self._settling = Settling()
 
     async def start(self) -> None:
         """Become the one producer with this id: a dead predecessor's open transaction is aborted by the broker."""
@@ -110,12 +107,8 @@ class FencedProducer:
 
     # -- the requests of a transaction, in the order they are sent
 
-    async def begin(self) -> None:
-        """Waits while the broker is likely to have the one before in hand (settling.py). Nothing travels yet: a
-        transaction is open at the broker once a partition or a group is registered."""
-        if left := self._settling.left(time.monotonic()):
-            await asyncio.sleep(left)
-        self._settling.begun(time.monotonic())
+    def begin(self) -> None:
+        """Nothing travels yet: a transaction is open at the broker once a partition or a group is registered."""
         self._registered.clear()
         self._has_offsets = False
 
@@ -172,7 +165,6 @@ class FencedProducer:
         """Commit or abort what was registered. An exception leaves the outcome unknown."""
         if self._registered or self._has_offsets:
             await self._until_settled(wire.end_transaction(self._me, commit))
-            self._settling.ended(time.monotonic())
 
     # -- records
 
@@ -253,10 +245,7 @@ class FencedProducer:
             raise kafka_errors.for_code(code)(", ".join(str(what) for what in codes))
         if wrong & _COORDINATOR_MOVED:
             self._coordinators.pop(kind, None)
-        too_early = wrong == {_CONCURRENT_TRANSACTIONS}
-        if too_early:
-            self._settling.refused()
-        await asyncio.sleep(BETWEEN_TRANSACTIONS_S if too_early else RETRY_S)
+        await asyncio.sleep(BETWEEN_TRANSACTIONS_S if wrong == {_CONCURRENT_TRANSACTIONS} else RETRY_S)
         return False
 
     async def _coordinator(self, kind: Any, key: str, request: Any) -> Any:

@@ -60,7 +60,7 @@ class Transactions:
         self, partitions: set[TopicPartition], offsets: Mapping[TopicPartition, int], fetched_under: Membership
     ) -> None:
         """Step 1: returns while the requests travel, so that the caller can decide meanwhile."""
-        await self.producer.begin()
+        self.producer.begin()
         announced = self.producer.announce(partitions, self._group_id)
         self._open = _Open(announced, asyncio.create_task(self._join(announced, offsets, fetched_under)))
         # The event loop does nothing while the caller decides: both requests are written to their connection before.
