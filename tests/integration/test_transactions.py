@@ -263,4 +263,5 @@ async def test_registering_before_writing_needs_no_retry(stage: Stage, caplog: p
             await transactions.begin(both, {TopicPartition(stage.source, 0): number + 1}, membership(consumer))
             await transactions.write(transactions.pack({tp: [(None, b"x")] for tp in both}))
             await transactions.commit()
-    assert [record.getMessage() for record in caplog.records] == []
+    # aiokafka's consumer has lines of its own: the topic is so young that its leader may not know it yet.
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("topics.")] == []
