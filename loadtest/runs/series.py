@@ -54,8 +54,8 @@ class Row:
     """One interval of the whole run."""
 
     sent: int
-    decided: int
-    shed: int  # of these
+    decided: int  # without those that were shed
+    shed: int
     outstanding: int  # sent and not decided at its end, warm-up included
     latencies: Latencies  # of the requests due in it
 
@@ -148,5 +148,7 @@ def rows(parts: Sequence[Counts]) -> list[Row]:
     for row, packed in enumerate(zip(*(part.latencies for part in parts), strict=True)):
         slot = row + _BEFORE
         latencies = merged(each.unpacked() for each in packed)
-        found.append(Row(int(sent[slot]), int(decided[slot]), int(shed[slot]), int(outstanding[slot]), latencies))
+        found.append(
+            Row(int(sent[slot]), int(decided[slot] - shed[slot]), int(shed[slot]), int(outstanding[slot]), latencies)
+        )
     return found
