@@ -25,10 +25,6 @@ class OnDecided(Protocol):
     def __call__(self, k: int, seen_ns: int, *, shed: bool) -> None: ...
 
 
-def _nobody(k: int, seen_ns: int, *, shed: bool) -> None:
-    """Nobody wants to know."""
-
-
 class DecisionWatch(Watch):
     """Times the first decision of every request.
 
@@ -38,9 +34,7 @@ class DecisionWatch(Watch):
     records whose key does not start with `keys` are not looked at.
     """
 
-    def __init__(
-        self, cluster: Cluster, schedule: Timetable, on_decided: OnDecided = _nobody, keys: bytes = b""
-    ) -> None:
+    def __init__(self, cluster: Cluster, schedule: Timetable, on_decided: OnDecided, keys: bytes = b"") -> None:
         super().__init__(cluster, AUTHORIZATION_DECISIONS.name, _SETTLE_SECONDS, "decision-watch")
         self._schedule = schedule
         self._on_decided = on_decided

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import orjson
 import typer
@@ -22,6 +22,14 @@ from loadtest.peers.catalogue import UnknownPeer
 from loadtest.peers.comparison import Options, compare
 from loadtest.peers.java import Java
 from loadtest.peers.report import PeersReport
+
+
+def _fetch_jars(lock: str, folder: Path, on_progress: Callable[[str], None]) -> Sequence[Path]:
+    return obtain(parse_lock(lock), folder, on_progress)
+
+
+JAVA: Final = Java(_fetch_jars, COLLECTOR)
+"""How peers in Java are set up."""
 
 
 def peers(  # noqa: PLR0913  (one parameter an option)
@@ -53,7 +61,7 @@ def peers(  # noqa: PLR0913  (one parameter an option)
         options = Options(
             cluster.bootstrap, settings.home.expanduser(), _whole_numbers(rates), seconds,
             capacity_seconds=capacity_seconds, settle=settle, rounds=rounds, accounts=accounts,
-            peers=tuple(filter(None, only.split(","))), java=Java(_fetch_jars, COLLECTOR),
+            peers=tuple(filter(None, only.split(","))), java=JAVA,
             command=shlex.join(["otb", *sys.argv[1:]]),
         )  # fmt: skip
         report = compare(options, reporter.say)
@@ -62,10 +70,6 @@ def peers(  # noqa: PLR0913  (one parameter an option)
     finally:
         reporter.close()
     _show(report, results(), json, page)
-
-
-def _fetch_jars(lock: str, folder: Path, on_progress: Callable[[str], None]) -> Sequence[Path]:
-    return obtain(parse_lock(lock), folder, on_progress)
 
 
 def _show(report: PeersReport, console: Console, json: Path | None, page: Path | None) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from agents.settings import Settings
-from deploy.embedded.jars import obtain, parse_lock
-from deploy.embedded.kafka import COLLECTOR
+from deploy.cli.peers import JAVA
 from loadtest import clients
 from loadtest.peers import job, quix_environment
 from loadtest.peers.audit import Audit, audit
@@ -19,7 +18,6 @@ from loadtest.peers.catalogue import Launch, Peer, Toolbox, chosen
 from loadtest.peers.comparison import Options, compare
 from loadtest.peers.decided import DecidedCounter
 from loadtest.peers.errors import Unavailable
-from loadtest.peers.java import Java
 from loadtest.peers.process import running
 from loadtest.peers.scene import staged
 from loadtest.peers.stage import Stage
@@ -54,13 +52,9 @@ def test_two_peers_decide_every_request_once(kafka: str, tmp_path: Path) -> None
 
 def test_kafka_streams_is_compiled_and_decides_alike(kafka: str) -> None:
     """The jars are fetched and the source compiled once; every answer is what the rules in Python give."""
-
-    def fetch(lock: str, folder: Path, on_progress: Callable[[str], None]) -> Sequence[Path]:
-        return obtain(parse_lock(lock), folder, on_progress)
-
     options = Options(
         bootstrap=kafka, home=Settings().home, rates=(), capacity_seconds=1.0, settle=0.0, rounds=1, accounts=100,
-        partitions=PARTITIONS, peers=("streams-eos-10ms",), java=Java(fetch, COLLECTOR),
+        partitions=PARTITIONS, peers=("streams-eos-10ms",), java=JAVA,
     )  # fmt: skip
     (peer,) = compare(options, print).peers
     assert peer.failures() == []

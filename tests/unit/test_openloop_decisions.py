@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from loadtest.decisions import DecisionWatch
+from loadtest.openloop import UNOBSERVED
 from loadtest.schedule import SECOND_NS, Schedule
 from topics.cluster import Cluster
 
@@ -16,7 +17,7 @@ from topics.cluster import Cluster
 @pytest.fixture
 def watch() -> Iterator[DecisionWatch]:
     """Never begun, so nothing is connected: records are handed in."""
-    watch = DecisionWatch(Cluster("127.0.0.1:9"), Schedule(rate=10, requests=10))
+    watch = DecisionWatch(Cluster("127.0.0.1:9"), Schedule(rate=10, requests=10), UNOBSERVED.decided)
     yield watch
     watch.end()
 
