@@ -44,7 +44,12 @@ class Settings(BaseSettings):
     fetch_wait_ms: Annotated[
         int, Field(ge=1, le=1500, description="wait of a fetch for new records; longer where none come")
     ] = 5
-    max_slice: Annotated[int, Field(ge=1, le=50_000, description="most records decided in one transaction")] = 4000
+    max_slice: Annotated[
+        int,
+        Field(
+            ge=1, le=50_000, description="most requests decided in one transaction, beside rations of the other topics"
+        ),
+    ] = 4000
     session_timeout_s: Annotated[
         int, Field(ge=6, le=60, description="a silent worker loses its partitions after this")
     ] = 6

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.protocol.fetch import FetchRequest
 
 from topics.transport import fetching
-from topics.transport.fetching import make_holdable, make_patient
+from topics.transport.fetching import HeldFetcher, make_patient
 
 
 async def second_poll(kafka: str, topic: str, *, held: bool) -> int:
@@ -26,7 +26,7 @@ async def second_poll(kafka: str, topic: str, *, held: bool) -> int:
     await consumer.start()
     await producer.start()
     try:
-        make_holdable(consumer)
+        make_patient(consumer, kind=HeldFetcher)
         consumer.assign([TopicPartition(topic, 0)])
         await producer.send_and_wait(topic, b"first")
         while not await consumer.getmany(timeout_ms=1000):

@@ -35,7 +35,8 @@ class PatientFetcher(Fetcher):  # type: ignore[misc]
         return found
 
     def _get_actions_per_node(self, assignment: Any) -> Any:
-        self._fetch_max_wait_ms = max(self.shortest_ms, self._wait_ms if self.patient() else 0)
+        may_wait = self.patient() and not self._records  # else of what waits here no more is fetched until it is back
+        self._fetch_max_wait_ms = max(self.shortest_ms, self._wait_ms if may_wait else 0)
         return super()._get_actions_per_node(assignment)
 
 
@@ -65,8 +66,3 @@ def make_patient(
     fetcher = consumer._fetcher
     fetcher.__class__ = kind  # adds methods, and attributes with defaults
     fetcher.shortest_ms, fetcher.patient = fetcher._fetch_max_wait_ms, patient
-
-
-def make_holdable(consumer: AIOKafkaConsumer, patient: Callable[[], bool] = lambda: True) -> None:
-    """Patient as well; call once it is started."""
-    make_patient(consumer, patient, HeldFetcher)

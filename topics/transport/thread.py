@@ -17,8 +17,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from topics.transport.fencing import Membership, membership, require_stable_offsets
-from topics.transport.fetching import make_holdable
+from topics.transport.fetching import make_patient
 from topics.transport.inheritance import end_what_the_dead_left_open
+from topics.transport.rationing import RationingFetcher
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         require_stable_offsets(self._consumer)
         # A restore ends with partitions resumed, which must not wait for a fetch that travels.
-        make_holdable(self._consumer, lambda: self._takes_input)
+        make_patient(self._consumer, lambda: self._takes_input, RationingFetcher)
 
     @property
     def _takes_input(self) -> bool:
