@@ -16,6 +16,7 @@ from agents import cores
 from agents.settings import Settings
 from deploy import accounting
 from deploy.embedded import Run
+from deploy.embedded.process import BACKGROUND
 from deploy.supervisor import Child, child
 from loadtest import clients
 from topics.admin import ensure_topics
@@ -84,7 +85,7 @@ def engine(settings: Settings, run: Run, on_progress: Callable[[str], None]) -> 
     variables = environment(engine_settings(settings, run)) | {"PYTHONUNBUFFERED": "1"}
     on_progress("starting worker and sink")
     with (
-        child("sink", command("sink"), run.folder, variables) as sink,
+        child("sink", command("sink"), run.folder, variables, BACKGROUND) as sink,
         child("worker", command("worker"), run.folder, _beside_servers() | variables) as worker,
     ):
         sink.wait_ready(READY_SECONDS)

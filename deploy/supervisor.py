@@ -86,11 +86,13 @@ class Child:
 
 
 @contextmanager
-def child(name: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Iterator[Child]:
+def child(
+    name: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], niceness: int = 0
+) -> Iterator[Child]:
     """A child for the time of the block. It ends with the thread that started it: call this from the main thread."""
     log = folder / f"{name}.log"
     log.touch(mode=0o600)
-    process = spawn(Command(arguments, log, environment=environment))
+    process = spawn(Command(arguments, log, environment=environment, niceness=niceness))
     pid_file = folder / f"{name}.pid"
     pid_file.write_text(f"{process.pid}\n")
     running = Child(name, process, log)

@@ -15,6 +15,7 @@ from deploy.embedded.installation import install_kafka
 from deploy.embedded.kafka import Broker, Node
 from deploy.embedded.ports import ReservedPort
 from deploy.embedded.postgres import Postgres
+from deploy.embedded.process import BACKGROUND
 from deploy.embedded.runs import Run, describe, new_run
 
 __all__ = ["EmbeddedError", "NoRunError", "PortTaken", "Run", "StartError", "servers"]
@@ -81,7 +82,7 @@ def _wanted(
         node = Node(1, broker_port=reserve(), controller_port=reserve())
         wanted.append(Broker(node, [node], folder / "kafka", jars, jvm_options=jvm_options))
     if not settings.postgres_dsn:
-        wanted.append(Postgres(folder / "postgres", port=reserve()))
+        wanted.append(Postgres(folder / "postgres", port=reserve(), niceness=BACKGROUND))
     return wanted
 
 

@@ -1,11 +1,12 @@
-"""Become a server that cannot outlive its parent: `python -I -S launch.py PARENT SIGNAL USER COMMAND...`.
+"""Become a server that cannot outlive its parent: `python -I -S launch.py PARENT SIGNAL USER NICENESS COMMAND...`.
 
 Run as a script of its own, so that no Python code runs between fork and exec in a parent that has threads.
 
-PARENT  process id that must still be our parent
-SIGNAL  number of the signal the kernel sends to the command when that parent dies (Linux only; elsewhere a dead
-        parent's servers are ended by the next start, see `deploy.embedded.runs`)
-USER    account to run as, for a command that refuses root; `-` keeps the present one
+PARENT    process id that must still be our parent
+SIGNAL    number of the signal the kernel sends to the command when that parent dies (Linux only; elsewhere a dead
+          parent's servers are ended by the next start, see `deploy.embedded.runs`)
+USER      account to run as, for a command that refuses root; `-` keeps the present one
+NICENESS  0 to 19: how far it gives way to others that want a core
 
 The kernel ties the signal to the parent's *thread* that started us: start servers from a thread that lasts.
 """
@@ -16,6 +17,8 @@ import ctypes
 import os
 import pwd
 import sys
+import time
+from pathlib import Path
 
 _LINUX = sys.platform == "linux"
 
@@ -28,6 +31,10 @@ _SECBIT_NO_SETUID_FIXUP = 1 << 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
+
+_SESSION = Path("/proc/self/autogroup")
+_ATTEMPTS = 5
+_ATTEMPT_S = 0.15
 
 
 def _libc() -> ctypes.CDLL:
@@ -86,9 +93,27 @@ def tie_to(parent: int, signal_number: int) -> None:
         sys.exit(1)
 
 
+def give_way(niceness: int) -> None:
+    """Be nice to all other processes. Where Linux groups what it schedules by session, as it does on most machines, the
+    niceness of a process counts among those of its session alone, and the session's own against the others."""
+    if niceness == 0:
+        return
+    os.nice(niceness)
+    for _attempt in range(_ATTEMPTS):
+        try:
+            _SESSION.write_text(str(niceness))
+        except BlockingIOError:  # somebody else's was changed within the last tenth of a second
+            time.sleep(_ATTEMPT_S)
+        except OSError:  # no such groups
+            return
+        else:
+            return
+
+
 def main(arguments: list[str]) -> None:
-    parent, signal_number, user, *command = arguments
+    parent, signal_number, user, niceness, *command = arguments
     try:
+        give_way(int(niceness))
         if user != "-":
             become(user)  # first: a change of user clears the parent death signal
         tie_to(int(parent), int(signal_number))

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy.embedded.errors import StartError
@@ -43,7 +43,7 @@ def _programs() -> Path:
 class Postgres:
     """One server in a folder of its own: `prepare` once, then `start`, `wait_ready`, `stop`, and again if wanted.
 
-    `data`: where its data is, if not in that folder too; it is made.
+    `data`: where its data is, if not in that folder too; it is made. `niceness`: of its processes, 0 to 19.
     Call `start` from a thread that lasts: the server dies with it.
     """
 
@@ -53,6 +53,7 @@ class Postgres:
     programs: Path = field(default_factory=_programs)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
     data: Path | None = None
+    niceness: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     name: str = field(default="PostgreSQL", init=False)
 
@@ -90,7 +91,8 @@ class Postgres:
             for key, value in {**_SETTINGS, **self.settings, "port": str(self.port)}.items()
             for word in ("-c", f"{key}={value}")
         ]
-        self.process = spawn(self._command(str(self.programs / "postgres"), "-D", str(self._data), *settings))
+        command = self._command(str(self.programs / "postgres"), "-D", str(self._data), *settings)
+        self.process = spawn(replace(command, niceness=self.niceness))
 
     def wait_ready(self, seconds: float = _START_S) -> None:
         """Wait until the server accepts connections; raises PortTaken or StartError."""

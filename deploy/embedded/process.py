@@ -15,19 +15,23 @@ from pathlib import Path
 from deploy.embedded.errors import PortTaken, StartError
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
+BACKGROUND = 10
+"""Niceness of what no authorisation waits for: a tenth of what others get of a core that all want."""
 _POLL_S = 0.02
 _TAKEN = "Address already in use"
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run: `arguments` start with the program's path; `user` is an account to run as, None for our own."""
+    """What to run: `arguments` start with the program's path; `user` is an account to run as, None for our own;
+    `niceness` from 0 to 19."""
 
     arguments: Sequence[str]
     log: Path
     user: str | None = None
     death_signal: signal.Signals = signal.SIGKILL
     environment: Mapping[str, str] | None = None
+    niceness: int = 0
 
 
 def spawn(command: Command) -> subprocess.Popen[bytes]:
@@ -36,7 +40,7 @@ def spawn(command: Command) -> subprocess.Popen[bytes]:
     environment = None if command.environment is None else {**os.environ, **command.environment}
     with command.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 (a list of our own making)
-            [*prefix, command.user or "-", *command.arguments],
+            [*prefix, command.user or "-", str(command.niceness), *command.arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

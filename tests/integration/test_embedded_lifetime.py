@@ -16,7 +16,7 @@ from agents.settings import Settings
 from deploy import embedded
 from deploy.embedded import NoRunError, servers
 from deploy.embedded.discovery import current_run
-from deploy.embedded.process import Command, kill, spawn
+from deploy.embedded.process import BACKGROUND, Command, kill, spawn
 from deploy.embedded.runs import Run, describe, new_run
 from tests.integration.held import ELSEWHERE, holder, is_running, wait_until_ended
 
@@ -105,6 +105,7 @@ def test_a_server_whose_parent_is_gone_never_begins(tmp_path: Path, user: str) -
         wrong_parent,
         "9",
         user,
+        "0",
         shutil.which("touch") or "",
         str(mark),
     ]
@@ -112,6 +113,19 @@ def test_a_server_whose_parent_is_gone_never_begins(tmp_path: Path, user: str) -
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == (0 if user == "-" else 1)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("niceness", [0, BACKGROUND])
+def test_a_server_gives_way_as_far_as_it_was_told(tmp_path: Path, niceness: int) -> None:
+    """Its own niceness, and on machines that schedule by session its session's, which alone counts there."""
+    mark, session = tmp_path / "mark", Path("/proc/self/autogroup")
+    script = "cat /proc/self/autogroup; nice"
+    command = Command([shutil.which("sh") or "", "-c", f"{script}; touch {mark}"], tmp_path / "log", niceness=niceness)
+    assert spawn(command).wait(60) == 0
+    assert mark.exists()
+    *grouped, own = (tmp_path / "log").read_text().splitlines()
+    assert int(own) == os.nice(0) + niceness
+    assert not session.exists() or grouped[-1].endswith(f"nice {niceness}")
 
 
 def test_leftover_servers_are_ended_by_the_next_start(tmp_path: Path) -> None:

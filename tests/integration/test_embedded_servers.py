@@ -249,7 +249,7 @@ def test_root_and_others_can_start_postgres(tmp_path: Path) -> None:
     home.mkdir()
     os.chown(home, 65534, 65534)
     launcher = Path(embedded.__file__).with_name("launch.py")
-    prefix = (sys.executable, "-I", "-S", str(launcher), str(os.getpid()), "9", "nobody")
+    prefix = (sys.executable, "-I", "-S", str(launcher), str(os.getpid()), "9", "nobody", "0")
     with holder(home, {"OTB_KAFKA": ELSEWHERE}, prefix) as held:
         run = held.run()
         assert psutil.Process(held.process.pid).uids().effective == 65534
