@@ -27,7 +27,7 @@ BESIDE_REQUESTS: Final = 8
 ALONE: Final = 32
 """In a slice without requests. One that comes meanwhile waits for it."""
 A_RECORD_FOR: Final = 4
-"""With a backlog of requests: one record of each rationed partition for so many of them, on average over partitions."""
+"""With a backlog of requests: one record of each rationed topic for so many of them."""
 
 Records = dict[TopicPartition, list[ConsumerRecord]]
 
