@@ -1,4 +1,4 @@
-"""Faust's consumer, made to hand out slices: everything one poll fetched, from all owned partitions, as one event.
+"""Faust's consumer, made to hand out slices: all that one poll brings, from all owned partitions, as one event.
 
 What differs from Faust's own, and why (its source at 0.15.3), beside what runs in its thread (thread.py):
 - one slice is in work at a time, and records gather into the next meanwhile (Faust instead fills a buffer, takes full
@@ -33,7 +33,7 @@ BEYOND_ANY_OFFSET: Final = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one poll fetched. Each partition's records are in offset order."""
+    """What one poll brings (rationing.py). Each partition's records are in offset order."""
 
     fetched_under: Membership
     records: Mapping[TP, list[ConsumerRecord]]
