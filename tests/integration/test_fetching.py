@@ -8,19 +8,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.protocol.fetch import FetchRequest
 
+from tests.support.topics import make_topics
 from topics.transport import fetching
 from topics.transport.fetching import HeldFetcher, make_patient
 
 
 async def second_poll(kafka: str, topic: str, *, held: bool) -> int:
     """Records that the second poll brings, of five that came one by one since the first."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1)])
-    await admin.close()
+    await make_topics(kafka, NewTopic(topic, 1, 1))
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", fetch_max_wait_ms=20)
     producer = AIOKafkaProducer(bootstrap_servers=kafka)
     await consumer.start()
@@ -58,10 +56,7 @@ async def test_stock_aiokafka_brings_what_came_first_and_fetches_no_more(kafka: 
 @asynccontextmanager
 async def idle(kafka: str, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[int]]]:
     """A consumer of an empty topic, whose fetches wait for 5 ms, and how long each of them waits."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(topic, 1, 1)])
-    await admin.close()
+    await make_topics(kafka, NewTopic(topic, 1, 1))
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", fetch_max_wait_ms=5)
     await consumer.start()
     waits: list[int] = []

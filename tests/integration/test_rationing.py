@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
+from tests.support.topics import make_topics
 from topics.transport import rationing
 from topics.transport.fetching import HeldFetcher, make_patient
 from topics.transport.rationing import ALONE, BESIDE_REQUESTS, RationingFetcher
@@ -35,8 +36,8 @@ class Inputs:
     async def poll(self, seconds: float = 10) -> Polled:
         return await self.consumer._fetcher.fetched_records([self.requests, self.file], seconds, MOST)
 
-    async def poll_until_it_waits_behind_a_file(self) -> Polled:
-        """Records of the first polls, until a part of the file is left in the fetcher."""
+    async def poll_a_part(self) -> Polled:
+        """A poll that leaves a part of the file in the fetcher."""
         found = await self.poll()
         assert self.file in self.consumer._fetcher._records
         return found
@@ -51,10 +52,7 @@ def rationed(topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def inputs(kafka: str, prefix: str, kind: type[HeldFetcher] = RationingFetcher) -> AsyncIterator[Inputs]:
     tps = TopicPartition(f"{prefix}requests", 0), TopicPartition(f"{prefix}file", 0)
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    await admin.create_topics([NewTopic(tp.topic, 1, 1) for tp in tps])
-    await admin.close()
+    await make_topics(kafka, *(NewTopic(tp.topic, 1, 1) for tp in tps))
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest", fetch_max_wait_ms=5)
     producer = AIOKafkaProducer(bootstrap_servers=kafka, linger_ms=5)
     await consumer.start()
@@ -90,7 +88,7 @@ async def test_a_request_is_fetched_and_handed_out_while_most_of_a_file_waits(ka
     async with inputs(kafka, topic_prefix) as given:
         await given.write(given.file, range(300))
         given.consumer.assign([given.requests, given.file])
-        seen = values(await given.poll_until_it_waits_behind_a_file(), given.file)
+        seen = values(await given.poll_a_part(), given.file)
         assert len(seen) == ALONE
         await given.write(given.requests, range(1))
         polls = 0
@@ -134,7 +132,7 @@ async def test_what_was_left_is_fetched_again_after_a_seek(kafka: str, topic_pre
     async with inputs(kafka, topic_prefix) as given:
         await given.write(given.file, range(100))
         given.consumer.assign([given.requests, given.file])
-        await given.poll_until_it_waits_behind_a_file()
+        await given.poll_a_part()
         given.consumer.seek(given.file, 10)
         seen: list[int] = []
         while len(seen) < 90:

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.errors import MessageSizeTooLargeError
 
+from tests.support.topics import make_topics
 from topics.cluster import Cluster
 from topics.transport import fencing
 from topics.transport.fencing import MemberFenced, Membership, membership, require_stable_offsets
@@ -33,11 +34,8 @@ class Stage:
         self.narrow = f"{prefix}narrow"  # takes no batch of more than 500 bytes
 
     async def prepare(self) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await admin.start()
         narrow = NewTopic(self.narrow, 1, 1, topic_configs={"max.message.bytes": "500"})
-        await admin.create_topics([NewTopic(self.source, 1, 1), NewTopic(self.target, 2, 1), narrow])
-        await admin.close()
+        await make_topics(self.bootstrap, NewTopic(self.source, 1, 1), NewTopic(self.target, 2, 1), narrow)
 
     @asynccontextmanager
     async def member(self, stable: bool = True) -> AsyncIterator[AIOKafkaConsumer]:

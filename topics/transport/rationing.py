@@ -36,7 +36,7 @@ def ration(requests: int, partitions: int) -> int:
     """Records that a slice takes of one rationed partition, beside so many requests of so many partitions."""
     if not requests:
         return ALONE
-    return max(BESIDE_REQUESTS, requests // (A_RECORD_FOR * max(1, partitions)))
+    return max(BESIDE_REQUESTS, requests // (A_RECORD_FOR * partitions))
 
 
 class RationingFetcher(HeldFetcher):
