@@ -1,9 +1,10 @@
 """Wires the worker: settings in, a running Faust app out. Start reading here.
 
     topics      authorizations, clearings, payments, account-events, clock      topics/declarations.py
-    transport   one slice per poll, one fenced transaction per slice            topics/transport/
+    transport   one slice per poll, decisions at once, transactions for the rest  topics/transport/
     table       one row per account, restored from its changelog                tables/
-    decider     slice -> transaction -> store                                   agents/decider.py
+    decider     slice -> decisions                                              agents/decider.py
+    committer   what follows from them -> transaction -> store                  agents/committer.py
     engine      decode, score, decide (no Kafka in it)                          agents/engine.py, attempt.py
     domain      what is true                                                    models/
 
@@ -16,7 +17,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,8 @@ from prometheus_client import start_http_server
 
 from agents import cores, faust_app
 from agents.clock import ClockTicker
-from agents.decider import Decider, Step
+from agents.committer import Committer, Step
+from agents.decider import Decider
 from agents.ending import abandon, give_up, refuse, stand_still
 from agents.engine import Engine
 from agents.faust_app import SliceSchema
@@ -43,11 +46,14 @@ from models.scoring.onnx import FraudModel
 from tables import accounts, rows
 from tables.source_offsets import SourceOffsets
 from tables.sweep import RoundRobin
+from tables.uncommitted import Uncommitted
 from topics import admin
 from topics.admin import CHECK_INTERVAL_S, Ground, PartitionCheck, PartitionMismatch, TopicMismatch
 from topics.cluster import Cluster
-from topics.declarations import CLOCK, INPUTS
+from topics.declarations import AUTHORIZATION_DECISIONS, AUTHORIZATIONS, CLOCK, INPUTS
 from topics.transport.consumer import Slice
+from topics.transport.redo import UnreadableRedo
+from topics.transport.release import Releases
 from topics.transport.transaction import Transactions
 
 STOPPING_S: Final = 5.0
@@ -61,16 +67,18 @@ class Worker:
     app: faust.App
     settings: Settings
     decider: Decider
-    sources: SourceOffsets
+    committer: Committer
+    releases: Releases
     transactions: Transactions
     ticker: ClockTicker
     metrics: WorkerMetrics
     partitions: PartitionCheck
     watchdog: Watchdog = field(init=False)
+    committing: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self.watchdog = Watchdog(
-            self.settings.stall_deadline_s, partial(_input_waits, self), lambda: self.decider.finished, stand_still
+            self.settings.stall_deadline_s, partial(_input_waits, self), partial(_done_with, self), stand_still
         )
         self.metrics.stalled.set_function(lambda: self.watchdog.stalled_s)
 
@@ -78,7 +86,7 @@ class Worker:
 def build(settings: Settings, ground: Ground, step: Step = lambda _name: None) -> Worker:
     """A worker, not yet started, on what `prepare` found.
 
-    `step` is called at each numbered step of a commit (see agents/decider.py).
+    `step` is called at each numbered step of a slice and of a commit (agents/decider.py, agents/committer.py).
     """
     cluster = _cluster(settings)
     metrics = WorkerMetrics()
@@ -92,8 +100,9 @@ def build(settings: Settings, ground: Ground, step: Step = lambda _name: None) -
     policy = Policy(
         settings.fraud_cut_ppm, settings.hold_days * DAY_MS, settings.stand_in_limit, settings.shed_after_ms or None
     )
+    uncommitted = Uncommitted(table.row)
     engine = Engine(
-        table.row,
+        uncommitted.row,
         _fraud_model(settings),
         policy,
         settings.max_future_s * 1000,
@@ -104,10 +113,13 @@ def build(settings: Settings, ground: Ground, step: Step = lambda _name: None) -
     changelog = admin.changelog(settings.app_id).name
     check = PartitionCheck(cluster, settings.app_id, settings.partitions)
     sources = SourceOffsets(ground.topic_ids, table.row)
-    decider = Decider(
-        engine, transactions, changelog, sources, table.write, metrics, step=step, check_partitions=check.now
-    )
-    worker = Worker(app, settings, decider, sources, transactions, ClockTicker(cluster), metrics, check)
+    committer = Committer(
+        transactions, changelog, AUTHORIZATION_DECISIONS.name, sources, uncommitted, write_rows=table.write,
+        metrics=metrics, every_s=settings.commit_every_ms / 1000, step=step,
+    )  # fmt: skip
+    releases = Releases(cluster, AUTHORIZATION_DECISIONS.name, settings.app_id)
+    decider = Decider(engine, releases, committer, metrics, step=step, check_partitions=check.now)
+    worker = Worker(app, settings, decider, committer, releases, transactions, ClockTicker(cluster), metrics, check)
     _listen(worker)
     _watch_partitions(worker)
     return worker
@@ -135,7 +147,8 @@ def _listen(worker: Worker) -> None:
 
     async def revoked(_app: Any, _partitions: Any, **_kwargs: Any) -> None:
         worker.metrics.ready.set(0)
-        await worker.decider.revoked(faust_app.consumer(app))
+        with _whatever_goes_wrong_ends(worker):
+            await worker.decider.revoked(faust_app.consumer(app))
         worker.watchdog.armed = False  # not before: the slice in work may be the one that stands still
         worker.ticker.taken.clear()
 
@@ -164,12 +177,23 @@ def _listen(worker: Worker) -> None:
 
 
 async def _handle(worker: Worker, slice_: Slice) -> None:
-    """One slice; whatever goes wrong ends the worker, each in its way."""
-    try:
+    with _whatever_goes_wrong_ends(worker):
         await worker.decider.handle(slice_, faust_app.consumer(worker.app))
+
+
+async def _commit(worker: Worker) -> None:
+    with _whatever_goes_wrong_ends(worker):
+        await worker.committer.run()
+
+
+@contextmanager
+def _whatever_goes_wrong_ends(worker: Worker) -> Iterator[None]:
+    """The worker, each in its way."""
+    try:
+        yield
     except asyncio.CancelledError:
         raise
-    except (PartitionMismatch, rows.NewerRow) as refusal:
+    except (PartitionMismatch, rows.NewerRow, UnreadableRedo) as refusal:
         refuse(refusal)
     except ProducerFenced:
         give_up(_fenced(worker.settings))
@@ -180,7 +204,7 @@ async def _handle(worker: Worker, slice_: Slice) -> None:
 async def _finish_slice(worker: Worker) -> None:
     """A slice that is left open keeps its requests waiting until the next owner has ended its transaction. Without a
     broker it is left all the same, or the worker could not be told to end."""
-    with suppress(TimeoutError):
+    with suppress(TimeoutError), _whatever_goes_wrong_ends(worker):
         await asyncio.wait_for(worker.decider.revoked(faust_app.consumer(worker.app)), STOPPING_S)
 
 
@@ -192,11 +216,19 @@ def _fenced(settings: Settings) -> str:
 
 
 def _input_waits(worker: Worker) -> bool:
-    """A slice is in work, or the broker has a tick of ours that is not decided."""
+    """A slice is in work, or what was decided is not committed, or the broker has a tick of ours that is not
+    decided."""
     ticks = list(worker.ticker.taken.items())
-    return faust_app.consumer(worker.app).in_work or any(
+    in_work = faust_app.consumer(worker.app).in_work or worker.committer.pending
+    return in_work or any(
         offset >= worker.decider.next_offset(TP(CLOCK.name, partition)) for partition, offset in ticks
     )
+
+
+def _done_with(worker: Worker) -> int:
+    """Slices, revocations and transactions; at a standstill of either the sum grows no more, since each waits for the
+    other."""
+    return worker.decider.finished + worker.committer.finished
 
 
 def _watch_partitions(worker: Worker) -> None:
@@ -217,14 +249,26 @@ def _watch_partitions(worker: Worker) -> None:
         except Exception:
             abandon("the cluster does not tell how many partitions the topics have")
 
+        with _whatever_goes_wrong_ends(worker):
+            await _take_over(worker)
+
     worker.app.timer(CHECK_INTERVAL_S)(check_partitions)
     faust_app.tables(worker.app).before_input = before_input
 
 
+async def _take_over(worker: Worker) -> None:
+    """Rows are restored, input does not flow yet."""
+    consumer = faust_app.consumer(worker.app)
+    term = consumer.term
+    owned = {tp.partition for tp in consumer.assignment() if tp.topic == AUTHORIZATIONS.name}
+    await worker.decider.take_over(owned, consumer, lambda: consumer.term == term)
+
+
 async def _before_recovery(worker: Worker) -> None:
-    """The consumer learns where to look up what the rows have of an input; both producers start."""
-    faust_app.consumer(worker.app).in_rows = worker.sources.committed
-    await asyncio.gather(worker.transactions.start(), worker.ticker.start())
+    """The consumer learns where to look up how far an input is decided; all producers start."""
+    faust_app.consumer(worker.app).decided_to = worker.committer.decided_to
+    await asyncio.gather(worker.transactions.start(), worker.releases.start(), worker.ticker.start())
+    worker.committing = asyncio.create_task(_commit(worker))
 
 
 def _cluster(settings: Settings) -> Cluster:

@@ -1,60 +1,57 @@
-"""The agent that decides: one slice in, one fenced Kafka transaction out, then the rows to the local store.
+"""The agent that decides: one slice in, its decisions out, and what follows from them into the next transaction.
 
-    1. skip      what this assignment has already committed, should it ever be delivered again
-    2. begin     announce partitions and group, and send the source offsets; they travel while
-    3. decide    the engine works the slice out
-    4. write     changelog rows with the source offsets, replies, journal entries, dead letters; a stale worker stops
-                 here, and what it has written is aborted
-    5. commit    now it happened
-    6. apply     rows and their changelog offset on their way to the store (tables/behind.py)
+    1. skip      what this assignment has already decided, should it ever be delivered again
+    2. decide    the engine works the slice out, over rows that may not be committed yet
+    3. release   the decisions, each partition's in one batch with what follows from them; now they hold
+    4. add       rows, replies, journal entries, dead letters and source offsets to what is committed next
+                 (agents/committer.py)
+
+Decisions that cannot be released (their batch would be too large, or nobody would know yet where to look for it) are
+added as well, and can be read when they are committed, which is then done at once. None are released before they are:
+those of a partition are in the log in the order of its requests.
 
 A message that came to a wrong partition is its producer's mistake, or the topics have other partitions than they had:
-then nothing may be decided any more, so that is asked before 4.
+then nothing may be decided any more, so that is asked before 3.
 
-A failure before 5 leaves nothing behind. `MemberFenced` aborts and waits for the rejoin; any other failure leaves the
-outcome unknown, and the worker ends: a restart restores from the changelog.
+A failure before 3 leaves nothing behind; one at 3 leaves the outcome unknown, and the worker ends: the next owner of
+the partition finds the decisions, or decides.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents.clock import wall_clock
+from agents.committer import Committer, Step
 from agents.decided import WRONG_PARTITION, Decided
 from agents.engine import Engine
 from agents.metrics import WorkerMetrics
-from tables.behind import PartitionRows
-from tables.source_offsets import Rows, SourceOffsets
-from topics.declarations import ACCOUNT_UPDATES, AUTHORIZATION_DECISIONS, AUTHORIZATIONS, CLOCK, JOURNAL_ENTRIES
+from topics.transport.batches import Batch, Record
 from topics.transport.consumer import Slice, SliceConsumer
-from topics.transport.fencing import MemberFenced
-from topics.transport.transaction import Transactions
+from topics.transport.redo import Work
+from topics.transport.release import Releases
 
-Step = Callable[[str], None]
-"""Called at each numbered step with its name; tests end or freeze the process there."""
+log = logging.getLogger(__name__)
 
-
-WriteRows = Callable[[Sequence[PartitionRows]], None]
-"""Committed rows to the local store; each partition's in one write with its changelog offset"""
+Decisions = dict[int, list[Record]]
+"""By partition."""
 
 
 class Decider:
-    """Owns the slice in work. `lock` is held from step 1 to 6, so that a revocation waits for the commit: Faust delays
-    the rejoin until then and the running transaction keeps a valid generation."""
+    """Owns the slice in work. `lock` is held while it is, so that a revocation waits for it, and for the commit: Faust
+    delays the rejoin until then and the running transaction keeps a valid generation."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         engine: Engine,
-        transactions: Transactions,
-        changelog: str,
-        sources: SourceOffsets,
-        write_rows: WriteRows,
+        releases: Releases,
+        committer: Committer,
         metrics: WorkerMetrics,
         *,
         step: Step = lambda _name: None,
@@ -64,10 +61,8 @@ class Decider:
         """`check_partitions` raises when the topics have other partitions than they had."""
         self._check_partitions = check_partitions
         self._engine = engine
-        self._transactions = transactions
-        self._changelog = changelog
-        self._sources = sources
-        self._write_rows = write_rows
+        self._releases = releases
+        self._committer = committer
         self._metrics = metrics
         self._step = step
         self._clock = clock
@@ -76,18 +71,35 @@ class Decider:
         self.lock = asyncio.Lock()
 
     async def handle(self, slice_: Slice, consumer: SliceConsumer) -> None:
-        """Decide one slice; raises whatever leaves the outcome of its transaction unknown."""
+        """Decide one slice; raises whatever leaves its outcome unknown."""
         async with self.lock:
             try:
                 if slice_.fetched_under == consumer.thread.fetched_under:  # else fetched before a rebalance: dropped
-                    await self._commit(slice_, self._unseen(slice_.records), consumer.fetch_ahead)
+                    await self._decide(slice_, self._unseen(slice_.records), consumer.fetch_ahead)
             finally:
                 consumer.release()
                 self.finished += 1
 
-    async def revoked(self, consumer: SliceConsumer) -> None:
-        """Partitions leave: finish the commit in work, forget the offsets of this assignment."""
+    async def take_over(
+        self, partitions: Collection[int], consumer: SliceConsumer, is_current: Callable[[], bool]
+    ) -> None:
+        """Partitions have come and their rows are restored: fence who had them before, and do what follows from the
+        decisions whose transaction never came. `is_current`: whether they are still ours."""
         async with self.lock:
+            membership = await consumer.thread.call_thread(consumer.thread.membership)
+            await self._releases.take_over(partitions)
+            starts = {partition: self._committer.position(partition) for partition in partitions}
+            found, ends = await self._releases.read(starts)
+            if not is_current():
+                return
+            again = self._committer.take_over(found, ends, membership)
+            if again:
+                log.warning("%d rows and records that follow from released decisions are committed now", again)
+
+    async def revoked(self, consumer: SliceConsumer) -> None:
+        """Partitions leave: commit what is decided, forget the offsets of this assignment."""
+        async with self.lock:
+            await self._committer.finish()
             consumer.release()  # Faust has emptied the stream's queue
             self._next_offset.clear()
             self.finished += 1
@@ -110,74 +122,61 @@ class Decider:
                 unseen[tp] = new
         return unseen
 
-    async def _commit(
+    async def _decide(
         self, slice_: Slice, records: Mapping[TP, list[ConsumerRecord]], fetch_ahead: Callable[[], None]
     ) -> None:
-        if not records:
+        await self._committer.room()
+        if not slice_.full:
+            await self._committer.turn()
+        if not records or self._committer.fenced:
             return
         started = time.perf_counter()
+        self._step("decide")
+        decided = self._engine.decide(records, self._clock())
+        deciding_s = time.perf_counter() - started
+        if decided.dead_letters[WRONG_PARTITION] and self._check_partitions is not None:
+            await self._check_partitions()
         offsets = {tp: fetched[-1].offset + 1 for tp, fetched in records.items()}
-        kafka_offsets = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
-        self._step("begin")
-        await self._transactions.begin(self._destinations(records), kafka_offsets, slice_.fetched_under)
-        try:
-            self._step("decide")
-            decided = self._engine.decide(records, self._clock())
-            decided_at = time.perf_counter()
-            if decided.dead_letters[WRONG_PARTITION] and self._check_partitions is not None:
-                await self._check_partitions()
-            rows = self._rows(decided, offsets)
-            packed = self._transactions.pack(self._records(decided, rows))
-            if slice_.full:
-                fetch_ahead()  # what comes next is fetched already, and is made a slice while the batches travel
-            self._step("write")
-            ends = await self._transactions.write(packed)
-            self._step("commit")
-            fetch_ahead()
-            await self._transactions.commit()
-        except MemberFenced:
-            self._metrics.fenced.inc()
-            await self._transactions.abort()
-            return
-        self._step("apply")
-        self._write_rows(self._committed_rows(rows, ends))
+        works, decisions = self._works(decided, offsets)
+        batches = None if slice_.full else self._pack(decisions, works)
+        fetch_ahead()  # what comes next is fetched while the batches travel
+        if batches is None:
+            for partition, each in decisions.items():
+                works[partition].records[self._releases.topic] = each
+            self._committer.add(works, {}, slice_.fetched_under, decided)
+            await self._committer.soon()
+        else:
+            self._step("release")
+            released = await self._releases.send(batches) if batches else {}
+            self._committer.add(works, released, slice_.fetched_under, decided)
         self._next_offset.update(offsets)
-        self._metrics.observe(decided, records, decided_at - started, time.perf_counter() - started)
-        self._step("done")
+        self._metrics.observe(decided, records, deciding_s)
 
-    def _rows(self, decided: Decided, offsets: Mapping[TP, int]) -> dict[int, Rows]:
-        """Accounts' rows by partition, behind how far their inputs are decided with them."""
-        found = self._sources.rows(offsets)
+    def _pack(self, decisions: Decisions, works: Mapping[int, Work]) -> dict[int, Batch] | None:
+        """A batch for each partition with decisions, with what follows from them; None if they have to wait for their
+        transaction."""
+        batches = {}
+        for partition, each in decisions.items():
+            if not self._committer.may_release(partition):
+                return None
+            follows = [*self._committer.unrecorded(partition), works[partition]]
+            batch = self._releases.pack(partition, each, follows)
+            if batch is None:
+                return None
+            batches[partition] = batch
+        return batches
+
+    def _works(self, decided: Decided, offsets: Mapping[TP, int]) -> tuple[dict[int, Work], Decisions]:
+        """(what the slice has made of each partition, the decisions to be released)"""
+        works = {tp.partition: Work({}, [], {}) for tp in offsets}
+        decisions: Decisions = {}
+        for tp, offset in offsets.items():
+            works[tp.partition].offsets[tp.topic] = offset
         for partition, rows in decided.rows.items():
-            found[partition] += rows
-        return found
-
-    def _committed_rows(self, rows: Mapping[int, Rows], ends: Mapping[TopicPartition, int]) -> list[PartitionRows]:
-        return [
-            PartitionRows(partition, each, ends[TopicPartition(self._changelog, partition)])
-            for partition, each in rows.items()
-        ]
-
-    def _destinations(self, records: Mapping[TP, Any]) -> set[TopicPartition]:
-        """Where this slice will write, as far as its source topics tell; others are added when they occur. The
-        changelog is always among them: it is how the next owner of a partition knows that the transaction is about it
-        (topics/transport/inheritance.py)."""
-        found = {TopicPartition(self._changelog, tp.partition) for tp in records}
-        for tp in records:
-            if tp.topic == CLOCK.name:
-                continue
-            reply = AUTHORIZATION_DECISIONS if tp.topic == AUTHORIZATIONS.name else ACCOUNT_UPDATES
-            for topic in (reply.name, JOURNAL_ENTRIES.name):
-                found.add(TopicPartition(topic, tp.partition))
-        return found
-
-    def _records(
-        self, decided: Decided, rows: Mapping[int, Rows]
-    ) -> dict[TopicPartition, Sequence[tuple[bytes | None, bytes]]]:
-        """Everything to be written: the rows to the changelog, and what is sent."""
-        found: dict[TopicPartition, Sequence[tuple[bytes | None, bytes]]] = {
-            TopicPartition(topic, partition): records for (topic, partition), records in decided.records.items()
-        }
-        for partition, each in rows.items():
-            found[TopicPartition(self._changelog, partition)] = each
-        return found
+            works[partition].rows = rows
+        for (topic, partition), records in decided.records.items():
+            if topic == self._releases.topic:
+                decisions[partition] = records
+            elif records:
+                works[partition].records[topic] = records
+        return works, decisions

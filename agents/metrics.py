@@ -73,11 +73,11 @@ class WorkerMetrics:
             "otb_outcomes", "messages by type and outcome or decline reason", ["type", "outcome"], registry=registry
         )
         self.latency = Ages(
-            "otb_decision_latency_seconds", "from the broker's timestamp of an authorisation message to its commit",
+            "otb_decision_latency_seconds", "from the broker's timestamp of an authorisation message to its decision",
             FINE_SECONDS, registry,
         )  # fmt: skip
         self.slice_size = Histogram(
-            "otb_slice_records", "records decided in one transaction", buckets=SLICE_SIZES, registry=registry
+            "otb_slice_records", "records decided at once", buckets=SLICE_SIZES, registry=registry
         )
         self.transaction = Histogram(
             "otb_transaction_seconds", "from begin to applied", buckets=FINE_SECONDS, registry=registry
@@ -118,25 +118,27 @@ class WorkerMetrics:
             "otb_stalled_seconds", "how long input has waited without anything being decided", registry=registry
         )
         self._last_commit = time.monotonic()
-        Gauge("otb_seconds_since_last_commit", "age of the last committed slice", registry=registry).set_function(
+        Gauge("otb_seconds_since_last_commit", "age of the last commit", registry=registry).set_function(
             lambda: time.monotonic() - self._last_commit
         )
 
-    def observe(
-        self, decided: Decided, records: Mapping[TP, list[ConsumerRecord]], deciding_s: float, transaction_s: float
-    ) -> None:
-        """One committed slice."""
+    def observe_commit(self, slices: Iterable[Decided], seconds: float) -> None:
+        """One transaction with all that these slices have come to."""
         self._last_commit = time.monotonic()
-        for (kind, outcome), count in decided.outcomes.items():
-            self.outcomes.labels(kind, outcome).inc(count)
-        for reason, count in decided.dead_letters.items():
-            self.dead_letters.labels(reason).inc(count)
-        self.unswept.inc(len(decided.unswept))
+        self.transaction.observe(seconds)
+        for decided in slices:
+            for (kind, outcome), count in decided.outcomes.items():
+                self.outcomes.labels(kind, outcome).inc(count)
+            for reason, count in decided.dead_letters.items():
+                self.dead_letters.labels(reason).inc(count)
+            self.unswept.inc(len(decided.unswept))
+            self.stood_in.inc(decided.stood_in)
+
+    def observe(self, decided: Decided, records: Mapping[TP, list[ConsumerRecord]], deciding_s: float) -> None:
+        """One slice whose decisions can be read."""
         self.slice_size.observe(sum(len(fetched) for fetched in records.values()))
         self.deciding.observe(deciding_s)
-        self.transaction.observe(transaction_s)
         self.model.observe(decided.model_seconds)
-        self.stood_in.inc(decided.stood_in)
         now_ms = time.time() * 1000
         for tp, fetched in records.items():
             if tp.topic == AUTHORIZATIONS.name:

@@ -46,10 +46,17 @@ class Settings(BaseSettings):
     ] = 5
     max_slice: Annotated[
         int,
-        Field(
-            ge=1, le=50_000, description="most requests decided in one transaction, beside rations of the other topics"
-        ),
+        Field(ge=1, le=50_000, description="most requests decided at once, beside rations of the other topics"),
     ] = 4000
+    commit_every_ms: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1000,
+            description="what follows from decisions is committed so long after them; "
+            "0: before them, each slice in a transaction of its own",
+        ),
+    ] = 50
     session_timeout_s: Annotated[
         int, Field(ge=6, le=60, description="a silent worker loses its partitions after this")
     ] = 6

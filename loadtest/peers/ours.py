@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import faust
 import msgspec
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from faust.types import TP
 
 from agents import cores, faust_app
+from agents.committer import Committer
 from agents.decided import Decided
 from agents.decider import Decider
 from agents.ending import abandon
@@ -28,8 +30,10 @@ from loadtest.peers import job
 from loadtest.peers.stage import Stage, end_with_parent
 from tables import accounts
 from tables.source_offsets import Rows, SourceOffsets
+from tables.uncommitted import Uncommitted
 from tables.unit_of_work import ReadRow
 from topics.transport.consumer import Slice
+from topics.transport.release import Releases
 from topics.transport.transaction import Transactions
 
 WORKER: Final = "worker-0"
@@ -80,17 +84,15 @@ class MinimalEngine:
         return job.Row() if stored is None else self._decode_row(stored)
 
 
-class MinimalDecider(Decider):
-    """The engine's decider; it registers the stage's topics with a transaction instead of the card topics."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Of the worker, as `agents.app.Worker` has them."""
 
-    stage: Stage
-
-    def _destinations(self, records: Mapping[TP, Any]) -> set[TopicPartition]:
-        return {
-            TopicPartition(topic, tp.partition)
-            for tp in records
-            for topic in (self.stage.changelog, self.stage.decisions)
-        }
+    app: faust.App
+    decider: Decider
+    committer: Committer
+    releases: Releases
+    transactions: Transactions
 
 
 def build(stage: Stage) -> faust.App:
@@ -103,33 +105,56 @@ def build(stage: Stage) -> faust.App:
     transactions = Transactions(
         stage.cluster, f"{stage.app_id}-{WORKER}", stage.app_id, settings.transaction_timeout_ms
     )
-    engine = cast(Engine, MinimalEngine(table.row, stage.decisions))
-    sources = SourceOffsets({}, table.row)
-    decider = MinimalDecider(engine, transactions, stage.changelog, sources, table.write, WorkerMetrics())
-    decider.stage = stage
-    _listen(app, stage, decider)
-    faust_app.tables(app).before_recovery = transactions.start
+    metrics, uncommitted, sources = WorkerMetrics(), Uncommitted(table.row), SourceOffsets({}, table.row)
+    committer = Committer(
+        transactions, stage.changelog, stage.decisions, sources, uncommitted, write_rows=table.write, metrics=metrics,
+        every_s=settings.commit_every_ms / 1000,
+    )  # fmt: skip
+    releases = Releases(stage.cluster, stage.decisions, stage.app_id)
+    engine = cast(Engine, MinimalEngine(uncommitted.row, stage.decisions))
+    parts = Parts(app, Decider(engine, releases, committer, metrics), committer, releases, transactions)
+    _listen(parts, stage)
     return app
 
 
-def _listen(app: faust.App, stage: Stage, decider: Decider) -> None:
+def _listen(parts: Parts, stage: Stage) -> None:
     """The agent and the moments of `agents.app._listen`, without clock ticks."""
+    app, decider = parts.app, parts.decider
     requests = app.topic(stage.requests, partitions=stage.partitions, acks=False, schema=faust_app.SliceSchema())
 
     @app.agent(requests, name="decider")
     async def decide(stream: faust.StreamT[Any]) -> None:
         async for event in stream.events():
-            try:
-                await decider.handle(cast(Slice, event.message.value), faust_app.consumer(app))
-            except asyncio.CancelledError:
-                raise
-            except BaseException:
-                abandon("the outcome of a transaction is unknown")
+            await _or_end(decider.handle(cast(Slice, event.message.value), faust_app.consumer(app)))
 
     async def revoked(_app: Any, _partitions: Any, **_kwargs: Any) -> None:
-        await decider.revoked(faust_app.consumer(app))
+        await _or_end(decider.revoked(faust_app.consumer(app)))
 
+    async def before_recovery() -> None:
+        faust_app.consumer(app).decided_to = parts.committer.decided_to
+        await asyncio.gather(parts.transactions.start(), parts.releases.start())
+        committing.append(asyncio.create_task(_or_end(parts.committer.run())))
+
+    async def before_input() -> None:
+        consumer = faust_app.consumer(app)
+        term = consumer.term
+        owned = {tp.partition for tp in consumer.assignment() if tp.topic == stage.requests}
+        await _or_end(decider.take_over(owned, consumer, lambda: consumer.term == term))
+
+    committing: list[asyncio.Task[None]] = []  # kept, or it could be collected
     app.on_partitions_revoked.connect(cast(Any, revoked), weak=False)
+    faust_app.tables(app).before_recovery = before_recovery
+    faust_app.tables(app).before_input = before_input
+
+
+async def _or_end(work: Coroutine[Any, Any, Any]) -> None:
+    """The process, if that raises."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except BaseException:
+        abandon("the outcome of a transaction is unknown")
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 from tests.support.topics import make_topics
 from topics.cluster import Cluster
 from topics.transport import fencing
+from topics.transport.batches import Record
 from topics.transport.fencing import MemberFenced, Membership, membership, require_stable_offsets
-from topics.transport.producer import Record
 from topics.transport.transaction import Transactions
 
 

@@ -28,7 +28,7 @@ from sinks.ledger.service import LedgerSink
 from tables import rows
 from tables.source_offsets import is_account
 from tests.support.auditor import Auditor, same
-from tests.support.traffic import read
+from tests.support.traffic import read, wait_committed
 from topics import codec
 from topics.admin import changelog
 
@@ -57,6 +57,7 @@ class Run:
 
     def check(self) -> Auditor:
         """Raises Disagreement at the first thing that is not right. Openings must have come before everything else."""
+        wait_committed(self.bootstrap, self.app_id)
         auditor = Auditor(shed_after=self.shed_after)
         self._replay(auditor, "account-events", "account-updates")
         self._replay(auditor, "authorizations", "authorization-decisions")

@@ -14,9 +14,12 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from models.messages import Inbound
 from topics import codec
 from topics.codec import TOPIC_OF_TYPE
+from topics.declarations import CLOCK, INPUTS
 from topics.keys import partition_for
 
 PARTITIONS = 4
+SENT = [spec.name for spec in INPUTS if spec is not CLOCK]
+"""Topics to which workers send nothing themselves."""
 
 
 def producer(bootstrap: str) -> Producer:
@@ -98,6 +101,24 @@ def wait_for(bootstrap: str, topic: str, count: int, deadline_s: float = 90) -> 
                 return found
             assert time.monotonic() < deadline, f"{topic}: {total} of {count} records after {deadline_s} s"
             time.sleep(0.1)
+
+
+def wait_committed(bootstrap: str, app_id: str = "opentobuy", deadline_s: float = 60) -> None:
+    """Until the workers have committed all that was sent: decisions are there sooner than what follows from them."""
+    deadline = time.monotonic() + deadline_s
+    group = Consumer({"bootstrap.servers": bootstrap, "group.id": app_id, "enable.auto.commit": False})
+    try:
+        topics = group.list_topics(timeout=10).topics
+        partitions = [TopicPartition(topic, p) for topic in SENT if topic in topics for p in topics[topic].partitions]
+        ends = [group.get_watermark_offsets(tp, 10)[1] for tp in partitions]
+        while True:
+            offsets = [max(0, tp.offset) for tp in group.committed(partitions, 10)]
+            if offsets == ends:
+                return
+            assert time.monotonic() < deadline, f"committed: {offsets}, sent: {ends}"
+            time.sleep(0.02)
+    finally:
+        group.close()
 
 
 def read_partition(bootstrap: str, topic: str, partition: int, deadline_s: float = 120) -> Iterator[Any]:

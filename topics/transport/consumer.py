@@ -41,7 +41,7 @@ class Slice:
 
 
 def _not_known(_tp: TP) -> None:
-    """The rows say nothing."""
+    """Nothing says so."""
 
 
 class SliceConsumer(driver.Consumer):
@@ -52,7 +52,7 @@ class SliceConsumer(driver.Consumer):
     """
 
     fetch_wait_ms: int = 20
-    in_rows: Callable[[TP], int | None] = staticmethod(_not_known)  # up to which offset of an input they are complete
+    decided_to: Callable[[TP], int | None] = staticmethod(_not_known)  # the offset behind what is decided of an input
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -117,7 +117,7 @@ class SliceConsumer(driver.Consumer):
     async def _go_to_committed(self) -> None:
         term = self.term
         inputs = [tp for tp in self.assignment() if not self._is_changelog_tp(tp)]
-        floors = {tp: offset for tp in inputs if (offset := self.in_rows(tp)) is not None}
+        floors = {tp: offset for tp in inputs if (offset := self.decided_to(tp)) is not None}
         await self.thread.call_thread(self.thread.go_to_committed, inputs, floors)
         self._positioned = term == self.term
 

@@ -74,6 +74,10 @@ class SliceThread(driver.AIOKafkaConsumerThread):
                 self._last_handed_out[tp] = fetched[-1].offset
         return records
 
+    async def membership(self) -> Membership:
+        """As the coordinator holds it now."""
+        return membership(self._ensure_consumer())
+
     def fetch_ahead(self) -> None:
         """The fetch that was held back since records were handed out may travel. To be called from any thread."""
         fetcher = self._ensure_consumer()._fetcher

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from topics.cluster import Cluster
+from topics.transport.batches import Packed, Record
 from topics.transport.fencing import MemberFenced, Membership
-from topics.transport.producer import FencedProducer, Packed, Record
+from topics.transport.producer import FencedProducer
 
 
 class _Open(NamedTuple):

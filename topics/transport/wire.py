@@ -31,6 +31,7 @@ _PRODUCED: Final = Struct(">ihqqq")  # partition, error code, base offset, times
 _PRODUCE: Final = Struct(">hi")  # acks, timeout
 _BATCH: Final = Struct(">ii")  # partition, size
 _NO_TAGS: Final = b"\x00"
+_NO_STRING: Final = b"\xff\xff"
 _NO_LEADER_EPOCH: Final = -1
 _ALL_REPLICAS: Final = -1
 
@@ -206,11 +207,14 @@ def commit_offsets(
     return CommitOffsets(b"".join(parts))
 
 
-def produce(transactional_id: str, timeout_ms: int, batches: Mapping[TopicPartition, bytes | bytearray]) -> Produce:
-    """Acknowledged by all replicas in sync."""
+def produce(
+    transactional_id: str | None, timeout_ms: int, batches: Mapping[TopicPartition, bytes | bytearray]
+) -> Produce:
+    """Acknowledged by all replicas in sync. `transactional_id`: None for batches of no transaction."""
     by_topic = _by_topic(batches)
+    transaction = _NO_STRING if transactional_id is None else _string(transactional_id)
     parts: list[bytes | bytearray] = [
-        _string(transactional_id), _PRODUCE.pack(_ALL_REPLICAS, timeout_ms), _INT32.pack(len(by_topic)),
+        transaction, _PRODUCE.pack(_ALL_REPLICAS, timeout_ms), _INT32.pack(len(by_topic)),
     ]  # fmt: skip
     for topic, partitions in by_topic.items():
         parts += [_string(topic), _INT32.pack(len(partitions))]
