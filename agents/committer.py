@@ -18,8 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from aiokafka import TopicPartition
@@ -27,6 +26,7 @@ from faust.types import TP
 
 from agents.decided import Decided
 from agents.metrics import WorkerMetrics
+from agents.pending import Backlog, Pending, latest_offsets
 from tables.behind import PartitionRows
 from tables.source_offsets import Rows, SourceOffsets
 from tables.uncommitted import Uncommitted
@@ -45,17 +45,6 @@ Step = Callable[[str], None]
 
 WriteRows = Callable[[Sequence[PartitionRows]], None]
 """Committed rows to the local store; each partition's in one write with its changelog offset"""
-
-
-@dataclass(slots=True, eq=False)
-class Pending:
-    """What a slice has made of a partition. `recorded`: it can be read beside released decisions. `position`: up to
-    which offset of the decisions everything is committed once this is."""
-
-    partition: int
-    work: Work
-    position: int
-    recorded: bool
 
 
 class Committer:
@@ -87,8 +76,7 @@ class Committer:
         self._step = step
         self._lock = asyncio.Lock()  # held for a whole transaction
         self._wanted, self._due = asyncio.Event(), asyncio.Event()
-        self._waiting: list[Pending] = []
-        self._travelling: list[Pending] = []
+        self._backlog = Backlog()
         self._decided: list[Decided] = []
         self._fetched_under: Membership | None = None
         self._positions: dict[int, int] = {}
@@ -107,26 +95,18 @@ class Committer:
         for partition, work in works.items():
             if partition in released:
                 self._positions[partition] = released[partition]
-                self._record(partition)
-            self._put(Pending(partition, work, self._positions[partition], partition in released))
+            self._put(partition, work, self._positions[partition], recorded=partition in released)
         self._decided.append(decided)
         self._fetched_under = fetched_under
         self._wanted.set()
 
-    def _put(self, pending: Pending) -> None:
-        self._waiting.append(pending)
-        self._uncommitted.add(pending.partition, pending.work.rows)
-
-    def _record(self, partition: int) -> None:
-        for pending in self._of(partition):
-            pending.recorded = True
-
-    def _of(self, partition: int) -> Iterable[Pending]:
-        return (each for each in (*self._travelling, *self._waiting) if each.partition == partition)
+    def _put(self, partition: int, work: Work, position: int, *, recorded: bool) -> None:
+        self._backlog.put(Pending(partition, work, position, recorded, self._decisions in work.records))
+        self._uncommitted.add(partition, work.rows)
 
     def unrecorded(self, partition: int) -> list[Work]:
         """What was decided before and nobody could read if this worker died now: the next release has to say it too."""
-        return [pending.work for pending in self._of(partition) if not pending.recorded]
+        return self._backlog.unrecorded(partition)
 
     def may_release(self, partition: int) -> bool:
         """Whether the next owner would know where to look for it: not before a first commit has said where."""
@@ -135,7 +115,7 @@ class Committer:
     @property
     def pending(self) -> bool:
         """Something is decided and not committed."""
-        return bool(self._waiting or self._travelling)
+        return bool(self._backlog)
 
     # -- partitions come and go
 
@@ -148,11 +128,11 @@ class Committer:
             for offset, works in redos:
                 for work in works:
                     if not self._is_committed(partition, work):
-                        self._put(Pending(partition, work, offset + 1, recorded=True))
+                        self._put(partition, work, offset + 1, recorded=True)
         self._fetched_under = membership
-        if self._waiting:
+        if self._backlog:
             self._wanted.set()
-        return sum(pending.work.size for pending in self._waiting)
+        return self._backlog.size
 
     def position(self, partition: int) -> int | None:
         """The offset of the decisions up to which everything is committed; None where the rows do not say."""
@@ -166,14 +146,14 @@ class Committer:
 
     def decided_to(self, tp: TP) -> int | None:
         """The offset behind the last record of an input partition that is decided; None where nothing says so."""
-        offsets = [pending.work.offsets.get(tp.topic, -1) for pending in self._of(tp.partition)]
-        latest = max(offsets, default=-1)
-        return latest if latest >= 0 else self._sources.committed(tp)
+        pending = self._backlog.decided_to(tp)
+        return self._sources.committed(tp) if pending is None else pending
 
     async def finish(self) -> None:
         """Partitions leave: commit what is decided, and forget all about them."""
         await self.flush()
-        self._waiting, self._decided = [], []
+        self._backlog.forget()
+        self._decided = []
         self._uncommitted.forget()
         self._positions, self._unpositioned = {}, set()
         self.fenced = False
@@ -192,12 +172,12 @@ class Committer:
 
     async def room(self) -> None:
         """Wait until not too much is pending."""
-        if sum(pending.work.size for pending in (*self._travelling, *self._waiting)) > MOST_PENDING:
+        if self._backlog.size > MOST_PENDING:
             await self.flush()
 
     async def turn(self) -> None:
         """Wait until no decisions wait for their transaction: those that are released next would come before them."""
-        if any(self._decisions in pending.work.records for pending in (*self._travelling, *self._waiting)):
+        if self._backlog.waited_for:
             await self.flush()
 
     async def soon(self) -> None:
@@ -212,16 +192,16 @@ class Committer:
         """Until nothing that was added before is pending."""
         async with self._lock:
             self._wanted.clear()
-            if self._waiting and self._fetched_under is not None:
+            if self._backlog.waiting and self._fetched_under is not None:
                 await self._commit(self._fetched_under)
 
     async def _commit(self, fetched_under: Membership) -> None:
-        self._travelling, self._waiting = self._waiting, []
+        travelling = self._backlog.take()
         decided, self._decided = self._decided, []
         started = time.perf_counter()
-        offsets = _latest_offsets(self._travelling)
-        rows = self._rows(offsets)
-        destinations = self._destinations(rows)
+        offsets = latest_offsets(travelling)
+        rows = self._rows(travelling, offsets)
+        destinations = self._destinations(travelling, rows)
         self._step("begin")
         await self._transactions.begin(
             set(destinations), {TopicPartition(*tp): offset for tp, offset in offsets.items()}, fetched_under
@@ -235,32 +215,34 @@ class Committer:
         except MemberFenced:
             self.fenced = True
             self._metrics.fenced.inc()
-            self._travelling, self._waiting = [], []
+            self._backlog.forget()
             await self._transactions.abort()
             return
         self._step("apply")
         self._apply(rows, ends)
-        self._travelling = []
+        self._backlog.arrived()
         self.finished += 1
         self._metrics.observe_commit(decided, time.perf_counter() - started)
         self._step("done")
 
-    def _rows(self, offsets: Mapping[TP, int]) -> dict[int, Rows]:
+    def _rows(self, travelling: Sequence[Pending], offsets: Mapping[TP, int]) -> dict[int, Rows]:
         """The latest of each account by partition, behind how far inputs and decisions are committed with them."""
-        positions = {TP(self._decisions, each.partition): each.position for each in self._travelling}
+        positions = {TP(self._decisions, each.partition): each.position for each in travelling}
         latest: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
-        for pending in self._travelling:
+        for pending in travelling:
             latest[pending.partition].update(pending.work.rows)
         found = self._sources.rows({**offsets, **positions})
         for partition, rows in latest.items():
             found[partition] += rows.items()
         return found
 
-    def _destinations(self, rows: Mapping[int, Rows]) -> dict[TopicPartition, list[Record]]:
+    def _destinations(
+        self, travelling: Sequence[Pending], rows: Mapping[int, Rows]
+    ) -> dict[TopicPartition, list[Record]]:
         """Everything to be written. The changelog is always among it: it is how the next owner of a partition knows
         that the transaction is about it (topics/transport/inheritance.py)."""
         found: defaultdict[TopicPartition, list[Record]] = defaultdict(list)
-        for pending in self._travelling:
+        for pending in travelling:
             for topic, records in pending.work.records.items():
                 found[TopicPartition(topic, pending.partition)] += records
         for partition, each in rows.items():
@@ -277,9 +259,3 @@ class Committer:
         for partition, each in rows.items():
             self._uncommitted.settle(partition, each)
             self._unpositioned.discard(partition)
-
-
-def _latest_offsets(pendings: Iterable[Pending]) -> dict[TP, int]:
-    return {
-        TP(topic, pending.partition): offset for pending in pendings for topic, offset in pending.work.offsets.items()
-    }

@@ -75,6 +75,7 @@ class Decider:
         async with self.lock:
             try:
                 if slice_.fetched_under == consumer.thread.fetched_under:  # else fetched before a rebalance: dropped
+                    await self._releases.keep()
                     await self._decide(slice_, self._unseen(slice_.records), consumer.fetch_ahead)
             finally:
                 consumer.release()

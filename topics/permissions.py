@@ -57,10 +57,11 @@ def permissions(role: Role, app_id: str) -> list[Permission]:
         case Role.WORKER:
             return [
                 *_on([spec for spec in INPUTS if spec is not CLOCK], "read", "create"),
-                *_on([CLOCK, rows], "read", "write", "create"),
-                *_on(OUTPUTS, "write", "create"),
+                *_on([CLOCK, AUTHORIZATION_DECISIONS, rows], "read", "write", "create"),
+                *_on([spec for spec in OUTPUTS if spec is not AUTHORIZATION_DECISIONS], "write", "create"),
                 Permission("group", app_id, ("read",)),
-                Permission("transactional-id", f"{app_id}-", ("write",), prefixed=True),  # one for each worker's name
+                # one for each worker's name, one for the decisions of each partition
+                Permission("transactional-id", f"{app_id}-", ("write",), prefixed=True),
             ]
         case Role.SINK:
             return [

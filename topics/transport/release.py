@@ -1,17 +1,22 @@
 """Decisions on their way to those who wait for them, before the transaction that has the rest.
 
 A batch of decisions is in the log as soon as it is appended, so it is written outside of transactions, each partition's
-with a producer id of its own (GROUP-release-PARTITION). The batch says in a header what follows from it (redo.py), and
-the partition's next owner does that where no transaction has.
+with a producer id of its own (that of the transactional id GROUP-release.PARTITION). The batch says in a header what
+follows from it (redo.py), and the partition's next owner does that where no transaction has.
 
 Who owned a partition before may be frozen, and wake with a batch in hand. `take_over` fences it: it takes the producer
 id over, and has the broker write an abort marker with the new epoch into the partition. Behind that the broker refuses
 the old one's batches; what lies before it is final. Nobody sees a marker.
+
+A broker forgets an id that nobody has used for long: a partition after a day (`producer.id.expiration.ms`), the
+coordinator after a week (`transactional.id.expiration.ms`). The fence would be gone with it, so it is renewed in time,
+with the epoch that it has: who does not own the partition any more is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -28,6 +33,8 @@ from topics.transport.wire import Identity
 
 ANY_TIMEOUT_MS: Final = 60_000
 """Of a transaction that fences: it is ended at once."""
+RENEW_S: Final = 6 * 3600.0
+"""A quarter of what the first of them to forget needs."""
 MOST_BYTES: Final = 512 * 1024
 """In a batch; a broker takes about twice as much unless it is told otherwise. What follows from a decision is some
 times longer than itself, is written twice and goes to everybody who reads decisions: that is well spent on a hundred
@@ -46,6 +53,7 @@ class Releases:
         self._group_id = group_id
         self._client: AIOKafkaClient | None = None
         self._senders: dict[int, Identity] = {}
+        self._renewed = 0.0
 
     async def start(self) -> None:
         """Connect."""
@@ -64,15 +72,27 @@ class Releases:
         wanted = sorted(partitions)
         senders = await asyncio.gather(*map(self._fence, wanted))
         self._senders = dict(zip(wanted, senders, strict=True))
+        self._renewed = time.monotonic()
 
     async def _fence(self, partition: int) -> Identity:
-        name, tp = f"{self._group_id}-release-{partition}", TopicPartition(self.topic, partition)
+        name = f"{self._group_id}-release.{partition}"  # no worker's name has a point in it
         fencing = await self._coordinators.become(name, ANY_TIMEOUT_MS)
-        await self._coordinators.of_transaction(name, wire.add_partitions(fencing, frozenset({tp})))
-        await self._coordinators.of_transaction(name, wire.end_transaction(fencing, False))
-        self._batches.begin_anew(tp)
+        await self._mark(partition, fencing)
+        self._batches.begin_anew(TopicPartition(self.topic, partition))
         # The broker answers this when the marker is in the log, and not before.
         return await self._coordinators.become(name, ANY_TIMEOUT_MS)
+
+    async def _mark(self, partition: int, sender: Identity) -> None:
+        """An abort marker with the sender's epoch, soon in the log; raises ProducerFenced when there is a later one."""
+        place = frozenset({TopicPartition(self.topic, partition)})
+        await self._coordinators.of_transaction(sender.transactional_id, wire.add_partitions(sender, place))
+        await self._coordinators.of_transaction(sender.transactional_id, wire.end_transaction(sender, False))
+
+    async def keep(self) -> None:
+        """Renew the fence if it is time; raises ProducerFenced when another worker has taken a partition over."""
+        if time.monotonic() - self._renewed > RENEW_S:
+            await asyncio.gather(*(self._mark(partition, sender) for partition, sender in self._senders.items()))
+            self._renewed = time.monotonic()
 
     async def read(self, starts: Mapping[int, int | None]) -> tuple[dict[int, list[Redo]], dict[int, int]]:
         """What follows from the batches behind `starts` (partition -> offset, None: only the end is asked for), and
