@@ -266,7 +266,8 @@ async def _take_over(worker: Worker) -> None:
 
 async def _before_recovery(worker: Worker) -> None:
     """The consumer learns where to look up how far an input is decided; all producers start."""
-    faust_app.consumer(worker.app).decided_to = worker.committer.decided_to
+    consumer = faust_app.consumer(worker.app)
+    consumer.decided_to, consumer.input_flows = worker.committer.decided_to, worker.committer.input_flows
     await asyncio.gather(worker.transactions.start(), worker.releases.start(), worker.ticker.start())
     worker.committing = asyncio.create_task(_commit(worker))
 

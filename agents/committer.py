@@ -120,8 +120,12 @@ class Committer:
     # -- partitions come and go
 
     def take_over(self, found: Mapping[int, Sequence[Redo]], ends: Mapping[int, int], membership: Membership) -> int:
-        """Partitions come, with the redo of batches behind the last commit; how many records are done again by it.
-        `ends`: offsets of the decisions, by partition."""
+        """Partitions come, with the redo of batches behind the last commit; how many rows and records follow from it.
+        `ends`: offsets of the decisions, by partition.
+
+        It is committed when input flows (`input_flows`): the changelog is still read until then, and would bring rows
+        older than those that are in the store after a commit.
+        """
         self._positions = dict(ends)
         self._unpositioned = {partition for partition in ends if self.position(partition) is None}
         for partition, redos in found.items():
@@ -130,9 +134,12 @@ class Committer:
                     if not self._is_committed(partition, work):
                         self._put(partition, work, offset + 1, recorded=True)
         self._fetched_under = membership
+        return self._backlog.size
+
+    def input_flows(self) -> None:
+        """What was found may be committed."""
         if self._backlog:
             self._wanted.set()
-        return self._backlog.size
 
     def position(self, partition: int) -> int | None:
         """The offset of the decisions up to which everything is committed; None where the rows do not say."""

@@ -34,6 +34,7 @@ from agents.engine import Engine
 from agents.metrics import WorkerMetrics
 from topics.transport.batches import Batch, Record
 from topics.transport.consumer import Slice, SliceConsumer
+from topics.transport.fencing import Membership
 from topics.transport.redo import Work
 from topics.transport.release import Releases
 
@@ -66,15 +67,17 @@ class Decider:
         self._metrics = metrics
         self._step = step
         self._clock = clock
+        self._owned_under: Membership | None = None  # None: the partitions are not taken over
         self._next_offset: dict[TP, int] = {}
         self.finished = 0  # slices and revocations done with
         self.lock = asyncio.Lock()
 
     async def handle(self, slice_: Slice, consumer: SliceConsumer) -> None:
-        """Decide one slice; raises whatever leaves its outcome unknown."""
+        """Decide one slice, or drop it if it was fetched before a rebalance; raises whatever leaves its outcome
+        unknown."""
         async with self.lock:
             try:
-                if slice_.fetched_under == consumer.thread.fetched_under:  # else fetched before a rebalance: dropped
+                if slice_.fetched_under == self._owned_under == consumer.thread.fetched_under:
                     await self._releases.keep()
                     await self._decide(slice_, self._unseen(slice_.records), consumer.fetch_ahead)
             finally:
@@ -93,6 +96,7 @@ class Decider:
             found, ends = await self._releases.read(starts)
             if not is_current():
                 return
+            self._owned_under = membership
             again = self._committer.take_over(found, ends, membership)
             if again:
                 log.warning("%d rows and records that follow from released decisions are committed now", again)
@@ -100,6 +104,7 @@ class Decider:
     async def revoked(self, consumer: SliceConsumer) -> None:
         """Partitions leave: commit what is decided, forget the offsets of this assignment."""
         async with self.lock:
+            self._owned_under = None
             await self._committer.finish()
             consumer.release()  # Faust has emptied the stream's queue
             self._next_offset.clear()

@@ -1,6 +1,7 @@
 """The job on this engine: `python -m loadtest.peers.ours STAGE...`.
 
-Everything is the worker's own (Faust app, slice transport, decider, fenced transactions, RocksDB store, metrics),
+Everything is the worker's own (Faust app, slice transport, decider, released decisions, fenced transactions, RocksDB
+store, metrics),
 except that `MinimalEngine` decides in place of the card engine, and that the topics are the stage's.
 """
 
@@ -131,7 +132,8 @@ def _listen(parts: Parts, stage: Stage) -> None:
         await _or_end(decider.revoked(faust_app.consumer(app)))
 
     async def before_recovery() -> None:
-        faust_app.consumer(app).decided_to = parts.committer.decided_to
+        consumer = faust_app.consumer(app)
+        consumer.decided_to, consumer.input_flows = parts.committer.decided_to, parts.committer.input_flows
         await asyncio.gather(parts.transactions.start(), parts.releases.start())
         committing.append(asyncio.create_task(_or_end(parts.committer.run())))
 

@@ -33,6 +33,10 @@ _FAIRNESS = """\
 - Quix Streams' default commit interval is 5 s, and an exactly-once answer is seen only after a commit.
 - The bare loop holds its rows decoded in a dict and uses this project's fenced transactions: aiokafka alone cannot give
   the guarantee (it cannot name the member and generation that offsets were fetched under).
+- Ours appends decisions before its transaction, each partition's in one batch with what follows from them; whoever gets
+  the partition of a killed one commits that and decides nothing again
+  (`docs/decisions/0023-decisions-are-released-before-their-transaction.md`). Readers of committed records see them at
+  once, and each once.
 - Ours stays on one core, as the worker of `otb up` does; so does the bare loop.
 - Ours runs the worker's whole machinery, metrics included; only the decisions themselves are the minimal job's.
 """

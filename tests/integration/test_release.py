@@ -160,7 +160,7 @@ async def test_decisions_that_a_transaction_has_say_nothing_of_what_follows(stag
             last = await release(releases, 0, b"released", work(1))
             found, ends = await releases.read({0: 0})
             assert [works for _offset, works in found[0]] == [[work(1)]]
-            assert ends[0] == last
+            assert ends[0] >= last, "the marker of the abort may come after it"
             assert await stage.seen(2) == [b"by transaction", b"released"]
     finally:
         await transactions.stop()

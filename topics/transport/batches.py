@@ -81,13 +81,12 @@ class BatchSender:
     ) -> Batch | None:
         """All of at least one record as one batch, with `headers` at the first; None if that is larger than
         `most_bytes`."""
-        if sum(len(content) for _name, content in headers) > most_bytes:
-            return None  # a builder takes a first record of any size
         builder = self._builder(sender, self._next_sequence.get(tp, 0), most_bytes)
         for number, (key, value) in enumerate(records):
             if builder.append(number, None, key, value, [] if number else list(headers)) is None:
                 return None
-        return Batch(len(records), builder.build())
+        content = builder.build()
+        return Batch(len(records), content) if len(content) <= most_bytes else None  # the first record always has room
 
     def begin_anew(self, tp: TopicPartition) -> None:
         """The partition's batches have a new sender, whose first is number 0."""

@@ -44,6 +44,10 @@ def _not_known(_tp: TP) -> None:
     """Nothing says so."""
 
 
+def _nobody() -> None:
+    """Is told."""
+
+
 class SliceConsumer(driver.Consumer):
     """Yields one event per poll; `release` opens the gate for the next, which `fetch_ahead` may have begun.
 
@@ -53,6 +57,7 @@ class SliceConsumer(driver.Consumer):
 
     fetch_wait_ms: int = 20
     decided_to: Callable[[TP], int | None] = staticmethod(_not_known)  # the offset behind what is decided of an input
+    input_flows: Callable[[], None] = staticmethod(_nobody)  # is told when it does
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -97,6 +102,8 @@ class SliceConsumer(driver.Consumer):
     def open_input(self, term: int) -> None:
         """The tables of this term are restored; without effect if another has begun."""
         self._tables_restored = term == self.term
+        if self._tables_restored:
+            self.input_flows()
 
     def _close_input(self) -> None:
         self.term += 1
@@ -157,10 +164,15 @@ class SliceConsumer(driver.Consumer):
             if not fetched or (active is not None and tp not in active):
                 continue
             if self._is_changelog_tp(tp):
-                self._restore(tp, fetched)
+                if not (self._tables_restored and self._is_own(tp)):  # else it is what this worker itself has written
+                    self._restore(tp, fetched)
             elif self._positioned:
                 slice_[tp] = fetched
         return slice_
+
+    def _is_own(self, changelog: TP) -> bool:
+        """Whether this worker is the owner of a changelog partition, and no standby."""
+        return changelog in cast(Any, self.app.tables).recovery.active_tps
 
     def _restore(self, tp: TP, fetched: list[ConsumerRecord]) -> None:
         """Changelog records during recovery, active or standby: to the store in one write."""

@@ -54,5 +54,5 @@ def decode(content: bytes) -> list[Work]:
         raise UnreadableRedo(f"{HEADER} of version {content[:1].hex() or 'none'}; this release reads 01")
     try:
         return _decoder.decode(content[1:])
-    except msgspec.DecodeError as error:
-        raise UnreadableRedo(f"{HEADER}: {error}") from error
+    except Exception as error:  # of damage the decoder tells in several ways
+        raise UnreadableRedo(f"{HEADER}: {error!r}") from error
