@@ -127,10 +127,14 @@ def skip_input(cluster: Cluster, group: str, partitions: int, patience: float) -
 
 
 class Committed:
-    """How far a group has come on one topic, as its committed offsets say; asked without joining it."""
+    """How far a group has come on one topic, as its committed offsets say; asked without joining it.
+
+    As they are when they are asked for: stable ones would be told when no transaction may move them, and workers that
+    have a backlog begin the next one when the last is done.
+    """
 
     def __init__(self, cluster: Cluster, group: str, topic: str, partitions: int) -> None:
-        self._client = clients.reader(cluster, **{"group.id": group})
+        self._client = clients.reader(cluster, **{"group.id": group, "isolation.level": "read_uncommitted"})
         self._asked = [TopicPartition(topic, partition) for partition in range(partitions)]
 
     def read(self) -> dict[int, int]:
