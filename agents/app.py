@@ -187,7 +187,7 @@ async def _commit(worker: Worker) -> None:
 
 
 @contextmanager
-def _whatever_goes_wrong_ends(worker: Worker) -> Iterator[None]:
+def _whatever_goes_wrong_ends(worker: Worker, why: str = "the outcome of a transaction is unknown") -> Iterator[None]:
     """The worker, each in its way."""
     try:
         yield
@@ -198,7 +198,7 @@ def _whatever_goes_wrong_ends(worker: Worker) -> Iterator[None]:
     except ProducerFenced:
         give_up(_fenced(worker.settings))
     except BaseException:
-        abandon("the outcome of a transaction is unknown")
+        abandon(why)
 
 
 async def _finish_slice(worker: Worker) -> None:
@@ -226,9 +226,9 @@ def _input_waits(worker: Worker) -> bool:
 
 
 def _done_with(worker: Worker) -> int:
-    """Slices, revocations and transactions; at a standstill of either the sum grows no more, since each waits for the
-    other."""
-    return worker.decider.finished + worker.committer.finished
+    """Transactions, while something is to be committed: slices may go on without them for a while. Else both."""
+    committed = worker.committer.finished
+    return committed if worker.committer.pending else committed + worker.decider.finished
 
 
 def _watch_partitions(worker: Worker) -> None:
@@ -240,7 +240,7 @@ def _watch_partitions(worker: Worker) -> None:
         except PartitionMismatch as refusal:
             refuse(refusal)
 
-    async def before_input() -> None:
+    async def before_input(term: int) -> None:
         """Topics that are uneven are assigned unevenly: input could come to a worker that has not its rows."""
         try:
             await worker.partitions.patiently(worker.settings.recovery_deadline_s)
@@ -249,17 +249,16 @@ def _watch_partitions(worker: Worker) -> None:
         except Exception:
             abandon("the cluster does not tell how many partitions the topics have")
 
-        with _whatever_goes_wrong_ends(worker):
-            await _take_over(worker)
+        with _whatever_goes_wrong_ends(worker, "what follows from released decisions is not known"):
+            await _take_over(worker, term)
 
     worker.app.timer(CHECK_INTERVAL_S)(check_partitions)
     faust_app.tables(worker.app).before_input = before_input
 
 
-async def _take_over(worker: Worker) -> None:
+async def _take_over(worker: Worker, term: int) -> None:
     """Rows are restored, input does not flow yet."""
     consumer = faust_app.consumer(worker.app)
-    term = consumer.term
     owned = {tp.partition for tp in consumer.assignment() if tp.topic == AUTHORIZATIONS.name}
     await worker.decider.take_over(owned, consumer, lambda: consumer.term == term)
 

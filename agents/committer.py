@@ -78,6 +78,7 @@ class Committer:
         self._wanted, self._due = asyncio.Event(), asyncio.Event()
         self._backlog = Backlog()
         self._decided: list[Decided] = []
+        self._when_committed: list[Callable[[], object]] = []
         self._fetched_under: Membership | None = None
         self._positions: dict[int, int] = {}
         self._unpositioned: set[int] = set()
@@ -87,7 +88,12 @@ class Committer:
     # -- what is pending
 
     def add(
-        self, works: Mapping[int, Work], released: Mapping[int, int], fetched_under: Membership, decided: Decided
+        self,
+        works: Mapping[int, Work],
+        released: Mapping[int, int],
+        fetched_under: Membership,
+        decided: Decided,
+        when_committed: Callable[[], object] | None = None,
     ) -> None:
         """One slice, by partition. `released`: the offsets behind its decisions, where they are in the log."""
         if self.fenced:
@@ -97,6 +103,8 @@ class Committer:
                 self._positions[partition] = released[partition]
             self._put(partition, work, self._positions[partition], recorded=partition in released)
         self._decided.append(decided)
+        if when_committed is not None:
+            self._when_committed.append(when_committed)
         self._fetched_under = fetched_under
         self._wanted.set()
 
@@ -110,7 +118,12 @@ class Committer:
 
     def may_release(self, partition: int) -> bool:
         """Whether the next owner would know where to look for it: not before a first commit has said where."""
-        return bool(self._every_s) and partition not in self._unpositioned
+        return partition not in self._unpositioned
+
+    @property
+    def alone(self) -> bool:
+        """Each slice is to be committed before the next is decided, and no decisions are to be released."""
+        return not self._every_s
 
     @property
     def pending(self) -> bool:
@@ -126,6 +139,7 @@ class Committer:
         It is committed when input flows (`input_flows`): the changelog is still read until then, and would bring rows
         older than those that are in the store after a commit.
         """
+        self._forget()
         self._positions = dict(ends)
         self._unpositioned = {partition for partition in ends if self.position(partition) is None}
         for partition, redos in found.items():
@@ -159,8 +173,11 @@ class Committer:
     async def finish(self) -> None:
         """Partitions leave: commit what is decided, and forget all about them."""
         await self.flush()
+        self._forget()
+
+    def _forget(self) -> None:
         self._backlog.forget()
-        self._decided = []
+        self._decided, self._when_committed = [], []
         self._uncommitted.forget()
         self._positions, self._unpositioned = {}, set()
         self.fenced = False
@@ -189,11 +206,11 @@ class Committer:
 
     async def soon(self) -> None:
         """Somebody waits for what was added. Returns while it travels, unless each slice is to be committed alone."""
-        if self._every_s:
+        if self.alone:
+            await self.flush()
+        else:
             self._due.set()
             await asyncio.sleep(0)
-        else:
-            await self.flush()
 
     async def flush(self) -> None:
         """Until nothing that was added before is pending."""
@@ -205,6 +222,7 @@ class Committer:
     async def _commit(self, fetched_under: Membership) -> None:
         travelling = self._backlog.take()
         decided, self._decided = self._decided, []
+        when_committed, self._when_committed = self._when_committed, []
         started = time.perf_counter()
         offsets = latest_offsets(travelling)
         rows = self._rows(travelling, offsets)
@@ -230,6 +248,8 @@ class Committer:
         self._backlog.arrived()
         self.finished += 1
         self._metrics.observe_commit(decided, time.perf_counter() - started)
+        for tell in when_committed:
+            tell()
         self._step("done")
 
     def _rows(self, travelling: Sequence[Pending], offsets: Mapping[TP, int]) -> dict[int, Rows]:

@@ -23,6 +23,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 
 from aiokafka import ConsumerRecord
 from faust.types import TP
@@ -90,11 +91,15 @@ class Decider:
         """Partitions have come and their rows are restored: fence who had them before, and do what follows from the
         decisions whose transaction never came. `is_current`: whether they are still ours."""
         async with self.lock:
+            if not is_current():
+                return
             membership = await consumer.thread.call_thread(consumer.thread.membership)
             await self._releases.take_over(partitions)
             starts = {partition: self._committer.position(partition) for partition in partitions}
             found, ends = await self._releases.read(starts)
-            if not is_current():
+            # Whoever gets them after this answer fences after it as well. Without it, somebody may have done more with
+            # them since the rows were restored.
+            if not await consumer.thread.call_thread(consumer.thread.counts, membership) or not is_current():
                 return
             self._owned_under = membership
             again = self._committer.take_over(found, ends, membership)
@@ -144,19 +149,21 @@ class Decider:
             await self._check_partitions()
         offsets = {tp: fetched[-1].offset + 1 for tp, fetched in records.items()}
         works, decisions = self._works(decided, offsets)
-        batches = None if slice_.full else self._pack(decisions, works)
+        self._metrics.observe(decided, records, deciding_s)
+        seen = partial(self._metrics.observe_latency, records)
+        batches = None if slice_.full or self._committer.alone else self._pack(decisions, works)
         fetch_ahead()  # what comes next is fetched while the batches travel
         if batches is None:
             for partition, each in decisions.items():
                 works[partition].records[self._releases.topic] = each
-            self._committer.add(works, {}, slice_.fetched_under, decided)
+            self._committer.add(works, {}, slice_.fetched_under, decided, seen)
             await self._committer.soon()
         else:
             self._step("release")
             released = await self._releases.send(batches) if batches else {}
+            seen()
             self._committer.add(works, released, slice_.fetched_under, decided)
         self._next_offset.update(offsets)
-        self._metrics.observe(decided, records, deciding_s)
 
     def _pack(self, decisions: Decisions, works: Mapping[int, Work]) -> dict[int, Batch] | None:
         """A batch for each partition with decisions, with what follows from them; None if they have to wait for their

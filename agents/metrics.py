@@ -112,7 +112,7 @@ class WorkerMetrics:
         self.unswept = Counter(
             "otb_unswept_rows", "rows that a sweep came by and could not read or work on", registry=registry
         )
-        self.fenced = Counter("otb_fenced_slices", "slices refused because the partitions had moved", registry=registry)
+        self.fenced = Counter("otb_fenced_slices", "transactions refused: partitions had moved", registry=registry)
         self.ready = Gauge("otb_ready", "1 when tables are restored and input flows", registry=registry)
         self.stalled = Gauge(
             "otb_stalled_seconds", "how long input has waited without anything being decided", registry=registry
@@ -135,10 +135,13 @@ class WorkerMetrics:
             self.stood_in.inc(decided.stood_in)
 
     def observe(self, decided: Decided, records: Mapping[TP, list[ConsumerRecord]], deciding_s: float) -> None:
-        """One slice whose decisions can be read."""
+        """One slice."""
         self.slice_size.observe(sum(len(fetched) for fetched in records.values()))
         self.deciding.observe(deciding_s)
         self.model.observe(decided.model_seconds)
+
+    def observe_latency(self, records: Mapping[TP, list[ConsumerRecord]]) -> None:
+        """The decisions of a slice can be read now."""
         now_ms = time.time() * 1000
         for tp, fetched in records.items():
             if tp.topic == AUTHORIZATIONS.name:

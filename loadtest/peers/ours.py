@@ -137,9 +137,8 @@ def _listen(parts: Parts, stage: Stage) -> None:
         await asyncio.gather(parts.transactions.start(), parts.releases.start())
         committing.append(asyncio.create_task(_or_end(parts.committer.run())))
 
-    async def before_input() -> None:
+    async def before_input(term: int) -> None:
         consumer = faust_app.consumer(app)
-        term = consumer.term
         owned = {tp.partition for tp in consumer.assignment() if tp.topic == stage.requests}
         await _or_end(decider.take_over(owned, consumer, lambda: consumer.term == term))
 

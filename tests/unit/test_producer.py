@@ -1,19 +1,20 @@
 """What the transactional producer does about each kind of answer. The broker is a script; the real one is in
-tests/integration/test_transactions.py."""
+tests/integration/test_transactions.py. Its batches are in test_batches.py."""
 
 from __future__ import annotations
 
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Any
 
 import aiokafka.errors as kafka_errors
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.protocol.transaction import InitProducerIdRequest
 
+from tests.unit.scripted import HERE, THERE, Client, become, taken, without_waiting
 from topics.cluster import Cluster
 from topics.transport import producer as module
+from topics.transport import wire
 from topics.transport.fencing import MemberFenced, Membership
 from topics.transport.producer import FencedProducer
 from topics.transport.wire import (
@@ -21,52 +22,15 @@ from topics.transport.wire import (
     AddPartitions,
     CommitOffsets,
     EndTransaction,
+    Identity,
     OffsetsCommitted,
     OneCode,
     PartitionsAdded,
     Produce,
-    Produced,
 )
 
-HERE = TopicPartition("out", 0)
-THERE = TopicPartition("out", 1)
 SOURCE = TopicPartition("in", 0)
 MEMBER = Membership(3, "member", "worker-0")
-
-
-class Client:
-    """Answers each kind of request from its script, the last answer for ever; an exception in it is raised."""
-
-    def __init__(self) -> None:
-        self.script: dict[type, list[Any]] = {
-            AddPartitions: [PartitionsAdded({})], AddOffsets: [OneCode({"": 0})],
-            CommitOffsets: [OffsetsCommitted({})], EndTransaction: [OneCode({"": 0})],
-        }  # fmt: skip
-        self.sent: list[tuple[Any, Any]] = []  # (node, request)
-        self.lookups = self.metadata_updates = 0
-        self.leaders = {HERE: 1, THERE: 1}
-        self.cluster = SimpleNamespace(leader_for_partition=lambda tp: self.leaders[tp])
-
-    async def coordinator_lookup(self, _kind: Any, _key: str) -> int:
-        self.lookups += 1
-        return 7
-
-    async def send(self, node: int, request: Any, **_group: Any) -> Any:
-        self.sent.append((node, request))
-        script = self.script[type(request)]
-        answer = script.pop(0) if len(script) > 1 else script[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def force_metadata_update(self) -> None:
-        self.metadata_updates += 1
-
-    async def _wait_on_metadata(self, _topic: str) -> None:
-        pass
-
-    def kinds(self) -> list[str]:
-        return [type(request).__name__ for _node, request in self.sent]
 
 
 @pytest.fixture
@@ -76,10 +40,9 @@ def client() -> Client:
 
 @pytest.fixture
 async def producer(client: Client, monkeypatch: pytest.MonkeyPatch) -> FencedProducer:
-    for wait in ("BETWEEN_TRANSACTIONS_S", "RETRY_S", "AWAY_S"):
-        monkeypatch.setattr(module, wait, 0.0)
+    without_waiting(monkeypatch)
+    monkeypatch.setattr(module, "AIOKafkaClient", lambda **_named: client)
     producer = FencedProducer(Cluster("127.0.0.1:1"), "worker", 10_000)
-    producer._client = client  # type: ignore[assignment]
     producer.begin()
     return producer
 
@@ -87,19 +50,6 @@ async def producer(client: Client, monkeypatch: pytest.MonkeyPatch) -> FencedPro
 async def join(producer: FencedProducer) -> None:
     await producer.announce({HERE}, "group")
     await producer.send_offsets({SOURCE: 5}, "group", MEMBER)
-
-
-def records_of(request: Any) -> list[tuple[int, list[bytes]]]:
-    """(first sequence number, values) of each batch, read as a broker would."""
-    body = request.encode()
-    found = []
-    at = body.index(b"out") + 3 + 4
-    while at < len(body):
-        size = int.from_bytes(body[at + 4 : at + 8])
-        batch = MemoryRecords(body[at + 8 : at + 8 + size]).next_batch()
-        found.append((batch.base_sequence, [record.value for record in batch]))
-        at += 8 + size
-    return found
 
 
 async def test_an_empty_transaction_sends_nothing(producer: FencedProducer, client: Client) -> None:
@@ -113,6 +63,21 @@ async def test_registrations_come_first_then_the_offsets(producer: FencedProduce
     await producer.end(commit=True)
     assert client.kinds() == ["AddPartitions", "AddOffsets", "CommitOffsets", "EndTransaction"]
     assert {node for node, _request in client.sent} == {7}
+
+
+async def test_everything_is_sent_as_the_producer_that_it_has_become(producer: FencedProducer, client: Client) -> None:
+    """Which takes a while when a predecessor's transaction has to be aborted first."""
+    client.script[InitProducerIdRequest] = [become(-1, -1, code=51), become(12, 3)]
+    client.script[Produce] = [taken(here=40)]
+    await producer.start()
+    await producer.register({HERE})
+    await producer.send({HERE: producer.pack([(b"key", b"a")], HERE)})
+    assert client.kinds() == ["InitProducerIdRequest", "InitProducerIdRequest", "AddPartitions", "Produce"]
+    expected = wire.add_partitions(Identity("worker", 12, 3), frozenset({HERE}))
+    assert client.sent[2][1].encode() == expected.encode()
+    (batch,) = client.batches()[0]
+    assert (batch.producer_id, batch.producer_epoch, batch.is_transactional) == (12, 3, True)
+    assert client.sent[3][1].encode().startswith(b"\x00\x06worker")
 
 
 @pytest.mark.parametrize(("code", "lookups"), [(51, 2), (14, 2), (16, 3), (15, 3), (7, 3)])
@@ -166,65 +131,6 @@ async def test_a_coordinator_that_is_away_is_looked_for_until_it_answers(
     await producer.end(commit=True)
     assert client.kinds().count("EndTransaction") == 3
     assert (client.lookups - before, client.metadata_updates) == (2, 2)
-
-
-async def send(producer: FencedProducer, **values: list[bytes]) -> dict[TopicPartition, int]:
-    places = {"here": HERE, "there": THERE}
-    packed = {
-        places[name]: producer.pack([(None, value) for value in each], places[name]) for name, each in values.items()
-    }
-    return await producer.send(packed)
-
-
-async def test_a_batch_that_was_not_taken_comes_again_with_its_number_and_the_others_do_not(
-    producer: FencedProducer, client: Client
-) -> None:
-    client.script[Produce] = [Produced({HERE: (0, 40), THERE: (6, -1)}), Produced({THERE: (0, 50)})]
-    assert await send(producer, here=[b"a", b"b"], there=[b"c"]) == {HERE: 41, THERE: 50}
-    first, second = (records_of(request) for _node, request in client.sent)
-    assert first == [(0, [b"a", b"b"]), (0, [b"c"])]
-    assert second == [(0, [b"c"])]
-    assert client.metadata_updates == 1, "the leader has moved"
-
-
-async def test_sequence_numbers_go_on_where_the_broker_is(producer: FencedProducer, client: Client) -> None:
-    """Also behind a request of which a part was refused: what it took has used up its numbers, the rest has not. A
-    number used twice is taken for the first batch sent again, and the second is lost without an error."""
-    client.script[Produce] = [Produced({HERE: (0, 40), THERE: (10, -1)}), Produced({HERE: (0, 45), THERE: (0, 50)})]
-    with pytest.raises(kafka_errors.MessageSizeTooLargeError):
-        await send(producer, here=[b"a", b"b"], there=[b"c"])
-    await send(producer, here=[b"d"], there=[b"e"])
-    assert records_of(client.sent[-1][1]) == [(2, [b"d"]), (0, [b"e"])]
-
-
-async def test_sequence_numbers_begin_again_after_the_largest(producer: FencedProducer, client: Client) -> None:
-    producer._next_sequence[HERE] = 2**31 - 1
-    client.script[Produce] = [Produced({HERE: (0, 0)})]
-    await send(producer, here=[b"a", b"b"])
-    await send(producer, here=[b"c"])
-    assert [records_of(request)[0][0] for _node, request in client.sent] == [2**31 - 1, 1]
-
-
-async def test_each_leader_gets_its_own_and_one_that_is_away_gets_them_again(
-    producer: FencedProducer, client: Client
-) -> None:
-    client.leaders = {HERE: 1, THERE: 2}
-    client.script[Produce] = [
-        kafka_errors.KafkaConnectionError(), Produced({THERE: (0, 50)}), Produced({HERE: (0, 40)}),
-    ]  # fmt: skip
-    assert await send(producer, here=[b"a"], there=[b"b"]) == {HERE: 40, THERE: 50}
-    assert [node for node, _request in client.sent] == [1, 2, 1]
-
-
-async def test_many_records_are_several_batches_one_after_the_other(
-    producer: FencedProducer, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "BATCH_BYTES", 1000)
-    client.script[Produce] = [Produced({HERE: (0, 40)}), Produced({HERE: (0, 42)}), Produced({HERE: (0, 43)})]
-    values = [b"a" * 400, b"b" * 400, b"c" * 2000, b"d"]
-    assert await send(producer, here=values) == {HERE: 43}
-    sent = [records_of(request)[0] for _node, request in client.sent]
-    assert sent == [(0, values[:2]), (2, values[2:3]), (3, values[3:])]
 
 
 def test_an_answer_says_what_is_wrong() -> None:

@@ -13,6 +13,7 @@ from topics.transport.consumer import Slice, SliceConsumer
 from topics.transport.fencing import Membership
 
 INPUT = TP("authorizations", 0)
+OWN, OTHERS = TP("accounts-changelog", 0), TP("accounts-changelog", 1)
 MEMBER = Membership(7, "member-1", "worker-0")
 
 
@@ -39,8 +40,8 @@ class Consumer(SliceConsumer):
         self.polls += 1
         return {INPUT: [SimpleNamespace(offset=await self._fetched.get())]}, {INPUT}
 
-    def _is_changelog_tp(self, _tp: TP) -> bool:
-        return False
+    def _is_changelog_tp(self, tp: TP) -> bool:
+        return tp in {OWN, OTHERS}
 
     def _to_message(self, _tp: TP, _record: Any) -> Any:
         return SimpleNamespace()
@@ -129,3 +130,28 @@ async def test_positions_are_not_moved_while_a_slice_is_in_work(stage: Stage) ->
     stage.consumer.release()
     await stage.offsets()
     assert moved == [False]
+
+
+def test_it_is_told_that_input_flows_when_the_tables_of_this_term_are_restored(stage: Stage) -> None:
+    told = []
+    stage.consumer.input_flows = lambda: told.append(stage.consumer.takes_input)
+    stage.consumer._close_input()
+    stage.consumer.open_input(stage.consumer.term - 1)
+    assert (told, stage.consumer.takes_input) == ([], False)
+    stage.consumer.open_input(stage.consumer.term)
+    assert told == [True]
+
+
+async def test_rows_that_this_worker_has_committed_do_not_come_back_from_the_changelog(stage: Stage) -> None:
+    """The store may have later ones by then. A standby's come from there and nowhere else."""
+    restored: list[TP] = []
+    stage.consumer.app = SimpleNamespace(tables=SimpleNamespace(recovery=SimpleNamespace(active_tps={OWN})))
+    stage.consumer._restore = lambda tp, _fetched: restored.append(tp)  # type: ignore[method-assign]
+    fetched = {OWN: ["row"], OTHERS: ["row"], INPUT: ["request"]}
+    stage.consumer._tables_restored = stage.consumer._positioned = False
+    assert stage.consumer._input_of(fetched, {OWN, OTHERS, INPUT}) == {}
+    assert restored == [OWN, OTHERS]
+    stage.consumer._tables_restored = stage.consumer._positioned = True
+    restored.clear()
+    assert stage.consumer._input_of(fetched, {OWN, OTHERS, INPUT}) == {INPUT: ["request"]}
+    assert restored == [OTHERS]

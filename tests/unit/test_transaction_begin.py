@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.client import CoordinationType
 
 from topics.cluster import Cluster
+from topics.transport.coordinators import Coordinators
 from topics.transport.fencing import Membership
 from topics.transport.producer import FencedProducer
 from topics.transport.transaction import Transactions
@@ -42,8 +43,11 @@ async def _begin_and_look() -> None:
     _reader, writer = await asyncio.open_connection(sock=ours)
     transactions = Transactions(Cluster("127.0.0.1:1"), "worker-0", "group", timeout_ms=10_000)
     producer = transactions._producer = FencedProducer(Cluster("127.0.0.1:1"), "worker-0", timeout_ms=10_000)
-    producer._client = Connection(writer)
-    producer._coordinators = {CoordinationType.TRANSACTION: 1, CoordinationType.GROUP: 1}
+    producer._coordinators = Coordinators(Connection(writer))
+    producer._coordinators._nodes = {
+        (CoordinationType.TRANSACTION, "worker-0"): 1,
+        (CoordinationType.GROUP, "group"): 1,
+    }
     moved = {TopicPartition("authorizations", 0): 7}
     await transactions.begin({TopicPartition("journal-entries", 0)}, moved, Membership(1, "member-1", None))
     brokers.setblocking(False)

@@ -85,8 +85,9 @@ def test_offsets_are_committed(
     assert wire.commit_offsets(sender, group, member, offsets).encode() == expected
 
 
-@given(names, st.integers(0, 2**31 - 1), st.dictionaries(places, st.binary(max_size=300), max_size=8))
-def test_batches_are_produced(name: str, timeout: int, batches: dict[TopicPartition, bytes]) -> None:
+@given(st.none() | names, st.integers(0, 2**31 - 1), st.dictionaries(places, st.binary(max_size=300), max_size=8))
+def test_batches_are_produced(name: str | None, timeout: int, batches: dict[TopicPartition, bytes]) -> None:
+    """In a transaction, or in none."""
     topics = [
         (topic, [(number, batches[TopicPartition(topic, number)]) for number in numbers])
         for topic, numbers in by_topic(batches)

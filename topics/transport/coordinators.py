@@ -12,7 +12,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from topics.transport.batches import AWAY_S, CONCURRENT_TRANSACTIONS, PRODUCER_FENCED, RETRY_S
-from topics.transport.fencing import MemberFenced
+from topics.transport.fencing import MEMBER_FENCED, MemberFenced
 from topics.transport.wire import Answer, Identity
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,6 @@ BETWEEN_TRANSACTIONS_S: Final = 0.001
 _COORDINATOR_MOVED: Final = {7, 15, 16}  # timed out, not available, not coordinator
 _RETRIABLE: Final = {3, 14, CONCURRENT_TRANSACTIONS} | _COORDINATOR_MOVED  # unknown partition, loading
 _NOT_ATTEMPTED: Final = 55  # because of another partition of the same request
-_MEMBER_FENCED: Final = {
-    22: "illegal generation",
-    25: "unknown member id",
-    27: "rebalance in progress",
-    82: "fenced instance id",
-}
 
 _CONNECTIONS: Final = {
     CoordinationType.TRANSACTION: ConnectionGroup.COORDINATION,
@@ -73,8 +67,8 @@ class Coordinators:
             return True
         if wrong & PRODUCER_FENCED:
             raise kafka_errors.ProducerFenced
-        for code in wrong & _MEMBER_FENCED.keys():
-            raise MemberFenced(_MEMBER_FENCED[code])
+        for code in wrong & MEMBER_FENCED.keys():
+            raise MemberFenced(MEMBER_FENCED[code])
         for code in wrong - _RETRIABLE:
             raise kafka_errors.for_code(code)(", ".join(str(what) for what in codes))
         if wrong & _COORDINATOR_MOVED:

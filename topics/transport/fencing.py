@@ -8,6 +8,7 @@ new generation would vouch for the old records.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import Any, Final, NamedTuple
@@ -16,6 +17,7 @@ import aiokafka.errors as kafka_errors
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.group import HeartbeatRequest
 
 from topics.transport.inheritance import transactions_at
 from topics.transport.protocol import StableOffsetFetch
@@ -24,6 +26,14 @@ log = logging.getLogger(__name__)
 
 NOBODYS_S: Final = 5.0
 """For how long offsets must have been unstable without a transaction that is the reason"""
+ASK_AGAIN_S: Final = 0.1
+MEMBER_FENCED: Final = {
+    22: "illegal generation",
+    25: "unknown member id",
+    27: "rebalance in progress",
+    82: "fenced instance id",
+}
+"""Error codes with which a coordinator refuses a member."""
 UNFINISHED: Final = ("Ongoing", "PrepareCommit", "PrepareAbort")
 
 
@@ -43,6 +53,23 @@ def membership(consumer: AIOKafkaConsumer) -> Membership:
     """As the consumer's coordinator holds it now; no `await` may lie between the fetch and this call."""
     coordinator = consumer._coordinator
     return Membership(coordinator.generation, coordinator.member_id, coordinator._group_instance_id)
+
+
+async def counts(consumer: AIOKafkaConsumer, member: Membership) -> bool:
+    """Whether the group counts this member in this generation; asks until its coordinator tells."""
+    coordinator = consumer._coordinator
+    while True:
+        try:
+            answer = await coordinator._send_req(
+                HeartbeatRequest(coordinator.group_id, member.generation, member.member_id)
+            )
+        except kafka_errors.KafkaError as error:
+            if not error.retriable:
+                raise
+        else:
+            if answer.error_code == 0 or answer.error_code in MEMBER_FENCED:
+                return bool(answer.error_code == 0)
+        await asyncio.sleep(ASK_AGAIN_S)
 
 
 def require_stable_offsets(consumer: AIOKafkaConsumer) -> None:

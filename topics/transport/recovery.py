@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from math import inf
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from faust.tables import TableManager
 from faust.tables.recovery import Recovery
@@ -23,6 +23,10 @@ POLL_S = 0.02
 FAR = 10_000
 """Records to the end: a restore that has more to go may lose its last batches in a crash, to be quicker. About as many
 rows as the store keeps in memory, so that there is little more to gain."""
+
+
+OVERTAKEN: Final = -1
+"""No term of a consumer: partitions have come anew while these were restored."""
 
 
 class RecoveryOverdue(RuntimeError):
@@ -56,7 +60,7 @@ class MarkerAwareRecovery(Recovery):
 
     deadline_s: float = 300.0
     on_progress: Callable[[int], object] = staticmethod(lambda _left: None)  # changelog offsets left; 0: restored
-    before_input: Callable[[], Awaitable[None]] | None = None
+    before_input: Callable[[int], Awaitable[None]] | None = None
     _positioned = False  # the partitions of this assignment have been sought to where the store ends
     _term = 0  # of the consumer, when this assignment came
 
@@ -85,11 +89,11 @@ class MarkerAwareRecovery(Recovery):
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         self._positioned = False
+        term = self._term if generation_id == self.app.consumer_generation_id else OVERTAKEN
         if self.before_input is not None:
-            await self.before_input()
+            await self.before_input(term)
         await super().on_recovery_completed(generation_id)
-        if generation_id == self.app.consumer_generation_id:
-            self._consumer.open_input(self._term)
+        self._consumer.open_input(term)
 
     @property
     def _consumer(self) -> SliceConsumer:
@@ -168,7 +172,7 @@ class MarkerAwareTables(TableManager):
     transaction is aborted by then and the end offsets are final."""
 
     before_recovery: Callable[[], Awaitable[Any]] | None = None
-    before_input: Callable[[], Awaitable[None]] | None = None  # after every assignment
+    before_input: Callable[[int], Awaitable[None]] | None = None  # after every assignment; told the consumer's term
     before_stop: Callable[[], Awaitable[None]] | None = None  # input comes no more, the consumer has not left its group
     recovery_deadline_s: float = 300.0
     on_progress: Callable[[int], object] = staticmethod(lambda _left: None)  # of a restore: changelog offsets left

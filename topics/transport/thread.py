@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from topics.transport.fencing import Membership, membership, require_stable_offsets
+from topics.transport.fencing import Membership, counts, membership, require_stable_offsets
 from topics.transport.fetching import make_patient
 from topics.transport.inheritance import end_what_the_dead_left_open
 from topics.transport.rationing import RationingFetcher
@@ -78,6 +78,10 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         """As the coordinator holds it now."""
         return membership(self._ensure_consumer())
 
+    async def counts(self, member: Membership) -> bool:
+        """Whether the group counts this member in this generation."""
+        return await counts(self._ensure_consumer(), member)
+
     def fetch_ahead(self) -> None:
         """The fetch that was held back since records were handed out may travel. To be called from any thread."""
         fetcher = self._ensure_consumer()._fetcher
@@ -114,8 +118,9 @@ class SliceThread(driver.AIOKafkaConsumerThread):
 
     async def go_to_committed(self, partitions: Iterable[TP], floors: Mapping[TP, int]) -> None:
         """Position `partitions`, as far as they are still assigned, at the group's committed offsets; at the beginning
-        where nothing was committed. `floors`: the offsets that stand among the rows, where some do. A coordinator may
-        tell older ones (ADR 21): what lies between would be decided and answered again.
+        where nothing was committed. `floors`: the offsets behind what is decided, where that is known: among the rows,
+        or beside decisions that are not committed yet (decision 23). A coordinator may tell older ones (decision 21):
+        what lies between would be decided and answered again.
         """
         consumer = self._ensure_consumer()
         wanted = {TopicPartition(*tp) for tp in partitions}
@@ -124,7 +129,7 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         behind = {tp: floors[TP(*tp)] for tp in wanted if offsets.get(tp, 0) < floors.get(TP(*tp), 0)}
         for tp, floor in behind.items():
             log.warning(
-                "%s: the group's offset is %s, the rows have what is before %s: going on there",
+                "%s: the group's offset is %s, what is before %s is decided: going on there",
                 tp,
                 offsets.get(tp),
                 floor,
