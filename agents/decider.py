@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 
 from aiokafka import ConsumerRecord
+from aiokafka.errors import ProducerFenced
 from faust.types import TP
 
 from agents.clock import wall_clock
@@ -81,6 +82,9 @@ class Decider:
                 if slice_.fetched_under == self._owned_under == consumer.thread.fetched_under:
                     await self._releases.keep()
                     await self._decide(slice_, self._unseen(slice_.records), consumer.fetch_ahead)
+            except ProducerFenced:
+                await self._committer.stop()
+                raise
             finally:
                 consumer.release()
                 self.finished += 1

@@ -16,7 +16,7 @@ from tests.support.traffic import Load, wait_for
 from tests.support.workers import worker
 from topics.declarations import AUTHORIZATION_DECISIONS, AUTHORIZATIONS
 
-GOES_ON = "the rows have what is before"
+GOES_ON = "what is before"
 EVERYTHING = 1_000_000
 
 

@@ -496,6 +496,25 @@ async def test_what_was_released_meanwhile_is_left_to_who_comes_next(stage: Stag
 # -- what is delivered again, or too late
 
 
+async def test_who_is_fenced_ends_when_its_transaction_has(stage: Stage) -> None:
+    """Nobody would end it before its timeout: who has the partitions now has ended what was open before."""
+    await stage.handle("ref-1")
+    gate = stage.transactions.hold("commit")
+    committing = asyncio.create_task(stage.committer.flush())
+    await turns()
+    stage.releases.failure = ProducerFenced()
+    ending = asyncio.create_task(stage.handle("ref-2", first=1))
+    await turns()
+    assert not ending.done()
+    gate.set()
+    await committing
+    with pytest.raises(ProducerFenced):
+        await ending
+    assert stage.did.index("apply") < stage.did.index("done with", stage.did.index("apply"))
+    await stage.handle("ref-3", first=1)
+    assert stage.did.count("decide") == 2
+
+
 async def test_a_slice_fetched_before_a_rebalance_is_dropped(stage: Stage) -> None:
     await stage.handle("ref-1", member=CURRENT._replace(generation=6))
     assert stage.did == ["done with"]
