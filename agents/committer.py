@@ -176,9 +176,9 @@ class Committer:
         self._forget()
 
     async def stop(self) -> None:
-        """This worker ends, because others have its partitions: nothing is committed any more, but what travels comes to
-        its end. A transaction that is left open now would be ended by nobody but its timeout, and hide from readers what
-        those others commit."""
+        """This worker ends, because others have its partitions: nothing is committed any more, but what travels comes
+        to its end. A transaction that is left open now would be ended by nobody but its timeout, and hide from readers
+        what those others commit."""
         async with self._lock:
             self.fenced = True
             self._backlog.forget()
