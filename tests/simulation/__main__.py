@@ -34,18 +34,18 @@ def main() -> int:
 
 def play_many(seeds: range) -> None:
     """Says how fast it was and what happened; raises Found."""
-    happened, turns, committed = Counter[str](), 0, 0
+    happened, done = Counter[str](), Counter[str]()
     started, worked = time.perf_counter(), time.process_time()
     for seed in seeds:
         history = play(seed)
         happened.update(history.happened)
-        turns += history.turns
-        committed += history.broker.committed
+        done.update(history.done())
     rate = len(seeds) / (time.perf_counter() - started) * 60
     own_rate = len(seeds) / (time.process_time() - worked) * 60
     faults = ", ".join(f"{count} {name}" for name, count in happened.most_common())
     print(f"{len(seeds)} histories, {rate:.0f} a minute, {own_rate:.0f} a minute of processor time")
-    print(f"{turns} turns, {committed} commits, {faults}")
+    print(", ".join(f"{count} {what}" for what, count in done.items()))
+    print(faults)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 What the guarantee hangs on is as in Kafka: an ended transaction gets its markers one partition at a time, some time
 after the producer was told; they take offsets; readers of committed records stop at the first record of a transaction
-whose marker is not there yet; a producer cannot begin again before all its markers are written.
+whose marker is not there yet; a producer cannot begin again before all its markers are written. Of a batch outside of
+transactions a partition knows no more than what was written to it: the coordinator's epochs are news to it until a
+marker brings them.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ Record = tuple[bytes | None, bytes]
 
 @dataclass(eq=False)
 class Transaction:
-    """`partitions` are those registered and not yet marked; `number` is its place among the committed ones."""
+    """`partitions` are those registered and not yet marked; `epoch` is what its markers say."""
 
     producer: str
+    epoch: int
     state: Literal["open", "committed", "aborted"] = "open"
-    number: int = -1
     partitions: set[TP] = field(default_factory=set)
     offsets: dict[TP, int] = field(default_factory=dict)
     has_offsets: bool = False
@@ -45,6 +47,7 @@ class Entry(NamedTuple):
     value: bytes | None
     timestamp: int
     transaction: Transaction | None
+    header: bytes | None = None
 
     def readable(self) -> bool:
         """Whether it is a record, and not one that was taken back."""
@@ -52,11 +55,15 @@ class Entry(NamedTuple):
 
 
 class Log:
-    """One partition. `open`: transaction without a marker here -> its first offset."""
+    """One partition. `open`: transaction without a marker here -> its first offset. `epochs`: the latest of each
+    producer that has written here. `owner`: of those to whom the group has assigned it one after the other, the latest
+    that has begun to work on it."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.open: dict[Transaction, int] = {}
+        self.epochs: dict[str, int] = {}
+        self.owner = 0
 
     def end(self) -> int:
         return len(self.entries)
@@ -72,7 +79,17 @@ class Log:
         self.entries.append(Entry(*record, timestamp, transaction))
         return len(self.entries) - 1
 
+    def append_batch(self, producer: str, epoch: int, records: Iterable[Record], header: bytes) -> int:
+        """The offset of the last record of a batch of no transaction; raises ProducerFenced."""
+        if epoch < self.epochs.get(producer, -1):
+            raise ProducerFenced
+        self.epochs[producer] = epoch
+        for number, record in enumerate(records):
+            self.entries.append(Entry(*record, 0, None, None if number else header))
+        return len(self.entries) - 1
+
     def mark(self, transaction: Transaction) -> None:
+        self.epochs[transaction.producer] = max(transaction.epoch, self.epochs.get(transaction.producer, -1))
         self.open.pop(transaction, None)
         self.entries.append(Entry(None, None, 0, transaction))
 
@@ -93,7 +110,8 @@ class Broker:
     def __init__(self) -> None:
         self.logs: dict[TP, Log] = defaultdict(Log)
         self.group = Group()
-        self.committed = 0  # transactions so far
+        self.decided = self.committed = 0  # slices and transactions so far
+        self.released = self.found = 0  # batches of decisions, and those that a next owner has read
         self.lists_transactions = True  # an older one, or one that is asked without the right to, does not
         self._producers: dict[str, _Producer] = defaultdict(_Producer)
         self._ending: list[Transaction] = []
@@ -106,6 +124,16 @@ class Broker:
         self._fence(producer)
         return producer.epoch
 
+    def become(self, name: str) -> int | None:
+        """As above, for who asks again: None while the markers of what was left open are not all written."""
+        producer = self._producers[name]
+        if not self.free(name):
+            if producer.transaction is not None and producer.transaction.state == "open":
+                self._fence(producer)
+            return None
+        self._fence(producer)
+        return producer.epoch
+
     def epoch(self, name: str) -> int:
         """Of the producer that has the name now."""
         return self._producers[name].epoch
@@ -114,7 +142,7 @@ class Broker:
         """The producer's transaction, begun if there is none; raises ProducerFenced."""
         producer = self._current(name, epoch)
         if producer.transaction is None or producer.transaction.state != "open":
-            producer.transaction = Transaction(name)
+            producer.transaction = Transaction(name, epoch)
         producer.transaction.partitions.update(partitions)
         return producer.transaction
 
@@ -143,6 +171,11 @@ class Broker:
         """Whether the producer's last transaction has all its markers."""
         transaction = self._producers[name].transaction
         return transaction is None or transaction.ended()
+
+    def is_ending(self, name: str) -> bool:
+        """Whether its last transaction has ended, and not all its markers are written."""
+        transaction = self._producers[name].transaction
+        return transaction in self._ending
 
     # -- the coordinator's own work
 
@@ -174,15 +207,14 @@ class Broker:
 
     def _end(self, transaction: Transaction, commit: bool) -> None:
         transaction.state = "committed" if commit else "aborted"
-        if commit:
-            transaction.number = self.committed
-            self.committed += 1
+        self.committed += commit
         if not transaction.ended():
             self._ending.append(transaction)
 
     def _fence(self, producer: _Producer) -> None:
         producer.epoch += 1
         if producer.transaction is not None and producer.transaction.state == "open":
+            producer.transaction.epoch = producer.epoch
             self._end(producer.transaction, commit=False)
 
     def _current(self, name: str, epoch: int) -> _Producer:

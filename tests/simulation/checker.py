@@ -2,7 +2,8 @@
 
 1.  Every input partition's committed offset is its end.
 2.  One reply to every input record, in its order, and equal to the auditor's, who gets the messages in the order in
-    which the transactions were committed (tests/support/checker.py cannot know that order and has openings first).
+    which they were decided (tests/support/checker.py cannot know that order and has openings first). Decisions stand in
+    their log in that order, whether they were released or have their place in a transaction.
 3.  Journal entries are dense, balanced, and what the auditor's books say.
 4.  The changelog's last row of every account is equal to its entries.
 5.  The store of a worker that has a partition is equal to the changelog; any other store would be after a recovery.
@@ -20,6 +21,8 @@ from models.messages import JournalEntry
 from tables.source_offsets import is_account
 from tests.simulation.broker import Broker, Entry
 from tests.simulation.consumer import CHANGELOG
+from tests.simulation.stamps import REPLIES as REPLY_TOPICS
+from tests.simulation.stamps import content_of, number_of
 from tests.simulation.store import Store
 from tests.simulation.story import PARTITIONS
 from tests.simulation.worker import SHED_AFTER_MS
@@ -27,12 +30,7 @@ from tests.support.auditor import Auditor, Disagreement, same
 from tests.support.checker import REPLIES, Run, entry_of
 from topics import codec
 from topics.codec import TOPIC_OF_TYPE
-from topics.declarations import (
-    ACCOUNT_UPDATES,
-    AUTHORIZATION_DECISIONS,
-    INPUTS,
-    JOURNAL_ENTRIES,
-)
+from topics.declarations import INPUTS, JOURNAL_ENTRIES
 
 
 class Committed(Run):
@@ -98,7 +96,7 @@ class Committed(Run):
     def _check_replies(self, auditor: Auditor, partition: int) -> None:
         asked = {spec.name: iter(self.log(spec.name, partition)) for spec in INPUTS}
         for entry in self._replies(partition):
-            body = orjson.loads(entry.value or b"")
+            body = orjson.loads(content_of(entry.value))
             topic = TOPIC_OF_TYPE[body["cause"]] if "cause" in body else "authorizations"
             question = next(asked[topic], None)
             if question is None:
@@ -109,15 +107,14 @@ class Committed(Run):
             same(f"{topic}-{partition}: records without a reply", [offset for offset, _entry in left], [])
 
     def _replies(self, partition: int) -> list[Entry]:
-        """In the order of the transactions, within each as the engine decides: account updates come first."""
-        logs = (self.log(topic, partition) for topic in (ACCOUNT_UPDATES.name, AUTHORIZATION_DECISIONS.name))
-        entries = [entry for log in logs for _offset, entry in log]
-        return sorted(entries, key=_number)
-
-
-def _number(entry: Entry) -> int:
-    assert entry.transaction is not None
-    return entry.transaction.number
+        """In the order in which they were decided."""
+        found: list[Entry] = []
+        for topic in REPLY_TOPICS:
+            entries = [entry for _offset, entry in self.log(topic, partition)]
+            numbers = [number_of(entry.value) for entry in entries]
+            same(f"{topic}-{partition}: in the order of deciding", numbers, sorted(numbers))
+            found += entries
+        return sorted(found, key=lambda entry: number_of(entry.value))
 
 
 def _tp(topic: str, partition: int) -> Any:

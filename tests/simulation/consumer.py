@@ -46,7 +46,7 @@ class Client:
         self.membership = NO_MEMBER._replace(instance_id=instance)
         self._broker, self._schedule, self._most = broker, schedule, most
         self._closed = self.held = False
-        self._max_poll_records = most
+        self._max_poll_records = most + (not schedule.happens(0.2))  # who gets as many believes that there are more
         self._isolation_level = 1
         self._fetcher = self._coordinator = self._subscriptions = self
         self._client = Requests(broker)
@@ -71,7 +71,7 @@ class Client:
         return self.membership.instance_id
 
     async def _send_req(self, request: HeartbeatRequest) -> Any:
-        return await self._client.heartbeat(request, self.membership)
+        return await self._client.heartbeat(request, self._group_instance_id)
 
     async def fetch_committed_offsets(self, tps: list[TP]) -> dict[TP, Any]:
         """Stable ones: not while an open transaction may move them."""
@@ -197,7 +197,8 @@ class Thread(SliceThread):
 
 
 class Consumer(SliceConsumer):
-    """What Faust does with it at an assignment and at the end of a recovery is `assigned` and `restored`."""
+    """What Faust does with it at an assignment and at the end of a recovery is `assigned`, `tables_restored` and
+    `restored`."""
 
     should_stop = False
 
@@ -216,8 +217,12 @@ class Consumer(SliceConsumer):
         self.client.active = {tp for tp in self.client.positions if early or self._is_changelog_tp(tp)}
         self.flow_active = True
 
+    def tables_restored(self) -> None:
+        """Faust pauses the changelogs; a poll may be under way that brings some of them."""
+        self.client.active -= {tp for tp in self.client.active if self._is_changelog_tp(tp)}
+
     def restored(self, term: int) -> None:
-        """Faust pauses the changelogs and resumes the input."""
+        """Faust resumes the input."""
         self.open_input(term)
         self.client.active = {tp for tp in self.client.positions if not self._is_changelog_tp(tp)}
 
@@ -226,6 +231,9 @@ class Consumer(SliceConsumer):
 
     def _is_changelog_tp(self, tp: TP) -> bool:
         return tp.topic == CHANGELOG
+
+    def _is_own(self, _changelog: TP) -> bool:
+        return True
 
     def _to_message(self, _tp: TP, _record: Any) -> Any:
         return SimpleNamespace()

@@ -38,7 +38,7 @@ class Group:
         self.deal: Deal = lambda _members: {}
         self._joined: set[str] = set()
         self._pending: dict[TP, list[Any]] = defaultdict(list)  # transactions
-        self._ids = 0
+        self._ids = self._assignments = 0
 
     # -- membership
 
@@ -65,6 +65,11 @@ class Group:
     def place(self, instance: str, member: str) -> Place | None:
         """Where the member is, once the rebalance it joined is complete."""
         return self.places.get(member) if self.members.get(instance) == member else None
+
+    def next_assignment(self) -> int:
+        """Partitions come to a member: later ones have larger numbers."""
+        self._assignments += 1
+        return self._assignments
 
     def expire(self, instance: str) -> None:
         """The session of a member ended: it is out, and the others share its partitions."""

@@ -12,6 +12,7 @@ from tests.simulation.broker import Broker, Transaction
 from tests.simulation.checker import Committed
 from tests.simulation.consumer import CHANGELOG
 from tests.simulation.faults import KINDS, let_expire
+from tests.simulation.releases import Releases
 from tests.simulation.schedule import Schedule
 from tests.simulation.store import Store
 from tests.simulation.story import PARTITIONS, Sent, story
@@ -20,16 +21,22 @@ from tests.simulation.worker import Plan, Worker
 from topics.declarations import INPUTS
 
 MOST_TURNS = 15_000
-RATES = (0.002, 0.005, 0.01, 0.02, 0.04)
+RATES = (0.001, 0.002, 0.005, 0.01, 0.02)
 """How often something goes wrong, per turn"""
 SHARES = (0, 0, 1, 1, 3)
 """Of each kind of fault among the faults of a history"""
 STEP_RATES = (0.0, 0.02, 0.2)
-"""How often a process dies, or freezes, at a step of its decider (or when the coordinator has its offsets) that the
-history prefers"""
+"""How often a process dies, or freezes, at a step of its decider or its commits (or when the coordinator has its
+offsets) that the history prefers"""
+BATCH_SIZES = (2, 8, 20, 1000, 1000)
+"""The most that is released at once"""
+COMMIT_EVERY_S = ((0.0,), (0.05, 0.0), (0.05,), (0.05,), (0.05,), (0.05,))
+"""What each process may be told, of which it is told one"""
+EAGERNESS = (1.0, 0.1, 0.02, 0.005)
+"""How often a worker thinks of what is to be committed, or hears how its group is, when it could"""
 DISK_RATES = (0.005, 0.1, 1.0)
 """How often the disk comes to the next rows, when it is asked"""
-STEPS = ("begin", "decide", "write", "offsets", "commit", "apply", "done")
+STEPS = ("fence", "decide", "release", "begin", "write", "offsets", "commit", "apply", "done")
 
 
 class Stuck(AssertionError):
@@ -43,25 +50,32 @@ class History:
         self.schedule = schedule = Schedule(seed, traced)
         self.broker = Broker()
         self.broker.group.deal = self._deal
-        self.to_send = story(schedule, schedule.between(5, 45))
+        self.to_send = story(schedule, schedule.between(5, 60))
         self.faults = [fault for fault in KINDS for _ in range(schedule.choose(SHARES))]
         self.fault_rate = schedule.choose(RATES) * faults
         self.happened: dict[str, int] = {}
         dies, freezes = schedule.choose(STEP_RATES) * faults, schedule.choose(STEP_RATES) * faults
-        most, early = schedule.choose([1, 4, 40]), 0.3 * faults
+        most, most_released = schedule.choose([1, 4, 40]), schedule.choose(BATCH_SIZES)
+        early, every_s = 0.3 * faults, schedule.choose(COMMIT_EVERY_S)
         dies_at, freezes_at = schedule.choose(STEPS), schedule.choose(STEPS)
-        self.plan = Plan(most, early, dies_at, dies, freezes_at, freezes, schedule.choose(DISK_RATES))
+        self.plan = Plan(
+            most, most_released, every_s, early, dies_at, dies, freezes_at, freezes, schedule.choose(DISK_RATES)
+        )
+        self.eagerness = {
+            "committer: future": schedule.choose(EAGERNESS),
+            "keeper: heartbeat": schedule.choose(EAGERNESS),
+        }
         self._names = [f"worker-{number}" for number in range(schedule.choose([1, 2, 2, 3]))]
         self.stores = {name: Store() for name in self._names}
         self.workers: dict[str, Worker] = {}
         self.zombies: list[Worker] = []
         self._marker_rate = schedule.choose([0.03, 0.1, 0.3])
-        self._late_markers = schedule.choose(["", CHANGELOG, "the offsets"])
+        self.late_markers = schedule.choose(["", CHANGELOG, "the offsets", Releases.topic])
         self.doze_rate = schedule.choose([0.0, 0.02, 0.1]) * faults
         self._doze = schedule.choose([20, 100, 300])
         self._thaw_rate = schedule.choose([0.003, 0.01])
-        self._storm = schedule.choose([200, 500, 1000])
-        self._hurry = schedule.choose([0.4, len(self.to_send) / self._storm])
+        self._storm = schedule.choose([400, 1200, 3000])
+        self._hurry = schedule.choose([0.4, len(self.to_send) / self._storm, len(self.to_send) / self._storm])
         self.broker.lists_transactions = schedule.happens(0.7)
         self.broker.group.forgets = schedule.choose([0.0, 0.0, 0.3]) * faults
         self.turns = 0
@@ -90,6 +104,8 @@ class History:
             if not self.schedule.calm:
                 self._send()
                 self._go_wrong()
+            elif self.turns % 8 == 0:
+                self._time_out_what_is_abandoned()
             self._go_on()
 
     # -- what goes on
@@ -104,13 +120,17 @@ class History:
         first, step = self.schedule.between(0, len(going)), self.schedule.choose([1, -1])
         for number in range(len(going)):
             worker, activity = going[(first + step * number) % len(going)]
-            if (activity.asleep <= self.turns or self.schedule.calm) and activity.waiting.ready():
+            if self._is_awake(activity) and activity.waiting.ready():
                 self._move(worker, activity)
                 return
 
+    def _is_awake(self, activity: Activity) -> bool:
+        eagerness = self.eagerness.get(f"{activity.name}: {activity.waiting.what}", 1.0)
+        return self.schedule.calm or (activity.asleep <= self.turns and self.schedule.happens(eagerness))
+
     def _mark(self, transaction: Transaction, tp: TP | None) -> None:
         where = "the offsets" if tp is None else tp.topic
-        if where != self._late_markers or self.schedule.happens(0.1):
+        if where != self.late_markers or self.schedule.happens(0.1):
             self.schedule.note("marker of", transaction.producer, transaction.state, "in", tp or where)
             self.broker.write_marker(transaction, tp)
 
@@ -152,6 +172,14 @@ class History:
 
     # -- the end
 
+    def _time_out_what_is_abandoned(self) -> None:
+        """Fences of workers that have ended; other transactions are ended by who has their producer's name next."""
+        names = {worker.transactions.name for worker in self.all()}
+        fences = [fence for worker in self.all() for fence in worker.releases.fencing.values()]
+        for transaction in self.broker.open_transactions():
+            if transaction.producer not in names and transaction not in fences:
+                self.broker.time_out(transaction)
+
     def _settled(self) -> bool:
         workers = self.workers.values()
         if self.turns % 8 or self.zombies or len(workers) < len(self._names) or any(w.ended for w in workers):
@@ -170,6 +198,17 @@ class History:
 
     def _standing(self) -> list[str]:
         return [f"{w.name} {a.name}: {a.waiting.what}" for w in self.all() for a in w.activities]
+
+    def done(self) -> dict[str, int]:
+        """How much of what."""
+        broker = self.broker
+        return {
+            "turns": self.turns,
+            "slices": broker.decided,
+            "batches released": broker.released,
+            "of them found at a take-over": broker.found,
+            "commits": broker.committed,
+        }
 
     # -- who is there
 

@@ -31,7 +31,7 @@ class Transactions:
     ) -> None:
         """`step` is told when the coordinator has the offsets, which is between any two of the records."""
         self._broker = broker
-        self._id = transactional_id
+        self.name = transactional_id
         self._schedule = schedule
         self._spawn = spawn
         self._step = step
@@ -44,8 +44,8 @@ class Transactions:
     async def start(self) -> None:
         """Become the one producer of this name: an open transaction of the predecessor is aborted first."""
         await turn("InitProducerId")
-        self._epoch = self._broker.init_producer(self._id)
-        await until("the predecessor's markers", lambda: self._broker.free(self._id))
+        self._epoch = self._broker.init_producer(self.name)
+        await until("the predecessor's markers", lambda: self._broker.free(self.name))
 
     async def begin(self, partitions: set[TP], offsets: Mapping[TP, int], fetched_under: Membership) -> None:
         self._transaction, self._registered = None, set()
@@ -55,7 +55,7 @@ class Transactions:
         await turn("begin")
 
     async def _join(self, announced: Activity, offsets: dict[TP, int], member: Membership) -> None:
-        await _end_of(announced)
+        await end_of(announced)
         await turn("TxnOffsetCommit")
         assert self._transaction is not None
         self._broker.add_offsets(self._epoch, self._transaction, offsets, member)
@@ -65,8 +65,10 @@ class Transactions:
     async def _register(self, partitions: set[TP]) -> None:
         if not partitions - self._registered:
             return
-        await until("markers of the transaction before", lambda: self._broker.free(self._id) or bool(self._transaction))
-        self._transaction = self._broker.add_partitions(self._id, self._epoch, partitions - self._registered)
+        await until(
+            "markers of the transaction before", lambda: self._broker.free(self.name) or bool(self._transaction)
+        )
+        self._transaction = self._broker.add_partitions(self.name, self._epoch, partitions - self._registered)
         self._registered |= partitions
         await turn("AddPartitionsToTxn's answer")
 
@@ -79,7 +81,7 @@ class Transactions:
         to the source offsets comes at any time. Raises MemberFenced, or ProducerFenced."""
         assert self._announced is not None
         assert self._fence is not None
-        await _end_of(self._announced)
+        await end_of(self._announced)
         await self._register(set(packed))
         last = {}
         waiting = dict(packed)
@@ -89,7 +91,7 @@ class Transactions:
             assert self._transaction is not None
             last[TopicPartition(*tp)] = self._broker.append(self._epoch, self._transaction, tp, list(waiting.pop(tp)))
             await turn("Produce's answer")
-        await _end_of(self._fence)
+        await end_of(self._fence)
         return last
 
     async def commit(self) -> None:
@@ -117,7 +119,7 @@ class Transactions:
         await turn("EndTxn's answer")
 
 
-async def _end_of(activity: Activity) -> None:
+async def end_of(activity: Activity) -> None:
     await until(activity.name, lambda: activity.done)
     if activity.error is not None:
         raise activity.error

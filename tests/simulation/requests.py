@@ -35,9 +35,9 @@ class Requests:
         await turn(f"{type(request).__name__}'s answer")
         return answer
 
-    async def heartbeat(self, _request: HeartbeatRequest, membership: Membership) -> Any:
+    async def heartbeat(self, request: HeartbeatRequest, instance: str | None) -> Any:
         await turn("Heartbeat")
-        refused = self._broker.group.must_rejoin(membership)
+        refused = self._broker.group.must_rejoin(Membership(request._generation_id, request._member_id, instance))
         await turn("Heartbeat's answer")
         return SimpleNamespace(error_code=REBALANCE_IN_PROGRESS if refused else 0)
 

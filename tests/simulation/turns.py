@@ -45,12 +45,21 @@ class Activity:
 
     def go(self) -> None:
         """To the next await."""
+        if self.done:
+            return
         try:
             self.waiting = _waiting(self._coroutine.send(None))
         except StopIteration:
             self.done = True
         except BaseException as error:  # whoever made the activity decides what it means
             self.done, self.error = True, error
+
+    def cancel(self) -> None:
+        """As a task is: what it has in hand it lets go of."""
+        try:
+            self._coroutine.throw(asyncio.CancelledError())
+        except (asyncio.CancelledError, StopIteration):
+            self.done = True
 
     def drop(self) -> None:
         """It never goes on."""
