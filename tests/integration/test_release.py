@@ -1,4 +1,4 @@
-"""Decisions outside of transactions on a real broker: what fences an owner that is gone, and what the next one finds."""
+"""Decisions outside of transactions on a real broker: what fences an owner that is gone, and what the next one does."""
 
 from __future__ import annotations
 
