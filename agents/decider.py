@@ -151,6 +151,8 @@ class Decider:
         deciding_s = time.perf_counter() - started
         if decided.dead_letters[WRONG_PARTITION] and self._check_partitions is not None:
             await self._check_partitions()
+            if self._committer.fenced:  # since the slice was decided, over rows that nobody will commit now
+                return
         offsets = {tp: fetched[-1].offset + 1 for tp, fetched in records.items()}
         works, decisions = self._works(decided, offsets)
         self._metrics.observe(decided, records, deciding_s)

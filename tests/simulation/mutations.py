@@ -132,6 +132,11 @@ MUTATIONS = [
         first=60,
     ),
     Mutation(
+        "a slice is released though what it was decided over was refused meanwhile", Decider, "_decide",
+        "if self._committer.fenced:  #", "if False:  #",
+        first=1759,
+    ),
+    Mutation(
         "decisions are released before earlier ones that wait for their transaction", Decider, "_decide",
         "await self._committer.turn()", "pass",
     ),

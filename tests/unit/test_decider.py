@@ -464,6 +464,18 @@ async def test_nothing_is_released_when_a_message_astray_comes_of_other_partitio
     assert not stage.committer.pending
 
 
+async def test_nothing_is_released_of_a_slice_that_was_decided_over_rows_that_were_refused(stage: Stage) -> None:
+    """The next owner would take it for all that was decided until then, and never do what was refused."""
+    stage.bench.rows.clear()
+    await stage.handle("ref-1")
+    stage.bench.engine.means.partitions = 2**31  # a message astray: partitions are asked for
+    stage.decider._check_partitions = stage.fence
+    await stage.handle("ref-2", first=1)
+    assert stage.did == ["done with"], "fencing has cleared the list"
+    assert not stage.committer.pending
+    assert stage.decider.next_offset(INPUT) == 1
+
+
 async def test_who_is_no_longer_counted_in_drops_slices_until_partitions_come_anew(stage: Stage) -> None:
     await stage.handle("ref-1")
     await stage.fence()
