@@ -147,8 +147,7 @@ def _listen(worker: Worker) -> None:
 
     async def revoked(_app: Any, _partitions: Any, **_kwargs: Any) -> None:
         worker.metrics.ready.set(0)
-        with _whatever_goes_wrong_ends(worker):
-            await worker.decider.revoked(faust_app.consumer(app))
+        await _leave(worker)
         worker.watchdog.armed = False  # not before: the slice in work may be the one that stands still
         worker.ticker.taken.clear()
 
@@ -181,6 +180,12 @@ async def _handle(worker: Worker, slice_: Slice) -> None:
         await worker.decider.handle(slice_, faust_app.consumer(worker.app))
 
 
+async def _leave(worker: Worker) -> None:
+    """Partitions leave; being told to hurry is nothing that goes wrong."""
+    with _whatever_goes_wrong_ends(worker):
+        await worker.decider.revoked(faust_app.consumer(worker.app))
+
+
 async def _commit(worker: Worker) -> None:
     with _whatever_goes_wrong_ends(worker):
         await worker.committer.run()
@@ -204,8 +209,8 @@ def _whatever_goes_wrong_ends(worker: Worker, why: str = "the outcome of a trans
 async def _finish_slice(worker: Worker) -> None:
     """A slice that is left open keeps its requests waiting until the next owner has ended its transaction. Without a
     broker it is left all the same, or the worker could not be told to end."""
-    with suppress(TimeoutError), _whatever_goes_wrong_ends(worker):
-        await asyncio.wait_for(worker.decider.revoked(faust_app.consumer(worker.app)), STOPPING_S)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(_leave(worker), STOPPING_S)
 
 
 def _fenced(settings: Settings) -> str:
