@@ -66,9 +66,9 @@ class Backlog:
         for pending in self.travelling:
             self.size -= pending.work.size
             self.waited_for -= pending.waited_for
-        gone = set(map(id, self.travelling))
+        gone = set(self.travelling)
         for partition in {pending.partition for pending in self.travelling}:
-            left = [each for each in self._unrecorded.pop(partition, ()) if id(each) not in gone]
+            left = [each for each in self._unrecorded.pop(partition, ()) if each not in gone]
             if left:
                 self._unrecorded[partition] = left
         self.travelling = []

@@ -17,9 +17,8 @@ import aiokafka.errors as kafka_errors
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.protocol.commit import OffsetFetchRequest
-from aiokafka.protocol.group import HeartbeatRequest
 
-from topics.transport.inheritance import transactions_at
+from topics.transport.inheritance import heartbeat, transactions_at
 from topics.transport.protocol import StableOffsetFetch
 
 log = logging.getLogger(__name__)
@@ -60,15 +59,13 @@ async def counts(consumer: AIOKafkaConsumer, member: Membership) -> bool:
     coordinator = consumer._coordinator
     while True:
         try:
-            answer = await coordinator._send_req(
-                HeartbeatRequest(coordinator.group_id, member.generation, member.member_id)
-            )
+            code = await heartbeat(coordinator, member.generation, member.member_id)
         except kafka_errors.KafkaError as error:
             if not error.retriable:
                 raise
         else:
-            if answer.error_code == 0 or answer.error_code in MEMBER_FENCED:
-                return bool(answer.error_code == 0)
+            if code == 0 or code in MEMBER_FENCED:
+                return code == 0
         await asyncio.sleep(ASK_AGAIN_S)
 
 

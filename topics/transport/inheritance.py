@@ -94,9 +94,13 @@ async def _writer_to(client: Any, transactional_id: str, partitions: Set[TopicPa
 
 async def _is_current(coordinator: Any) -> bool:
     """Whether the group still counts us in this generation; one that was frozen since must end nobody's work."""
-    heartbeat = HeartbeatRequest(coordinator.group_id, coordinator.generation, coordinator.member_id)
-    answer = await coordinator._send_req(heartbeat)
-    return bool(answer.error_code == 0)
+    return await heartbeat(coordinator, coordinator.generation, coordinator.member_id) == 0
+
+
+async def heartbeat(coordinator: Any, generation: int, member_id: str) -> int:
+    """The error code with which the group answers this member; 0: it counts it."""
+    answer = await coordinator._send_req(HeartbeatRequest(coordinator.group_id, generation, member_id))
+    return int(answer.error_code)
 
 
 async def _end(client: Any, transactional_id: str, producer: _Producer) -> None:
