@@ -27,7 +27,7 @@ class _KnownRows(RowStore):
     on_newer: OnNewer | None = None
 
     def write(
-        self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int, *, logged: bool = True
+        self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int | None, *, logged: bool = True
     ) -> None:
         rows = list(rows)
         if self.on_newer is not None:

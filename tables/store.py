@@ -139,9 +139,11 @@ class RowStore(rocksdb.Store):
         return None if offset is None else int(offset)
 
     def write(
-        self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int, *, logged: bool = True
+        self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], offset: int | None, *, logged: bool = True
     ) -> None:
         """Apply changelog records up to `offset` in one atomic write; None deletes the row. Raises StoreDamaged.
+
+        Without an offset they are some of those up to the next one, which a crash before it will bring again.
 
         Not `logged`, for many rows of a restore, it is quicker, and a crash may undo it and what was so written before.
         """
@@ -151,7 +153,8 @@ class RowStore(rocksdb.Store):
                 batch.delete(key)
             else:
                 batch.put(key, row)
-        batch.put(self.offset_key, b"%d" % offset)
+        if offset is not None:
+            batch.put(self.offset_key, b"%d" % offset)
         try:
             database = self._db_for_partition(partition)
             if logged:

@@ -1,18 +1,20 @@
 """Rows on their way to the store against what they should be: the latest committed ones, whatever the disk does.
 
-`disk` is the store as a process that dies leaves it. It must be as the changelog was at its offset, at every moment.
+`disk` is the store as a process that dies leaves it. A restore from its offset must give the whole table, at every
+moment, between two writes of one job as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tables.behind import PartitionRows, WriteBehind
+from tables.behind import FREED_FOR_ONE, ROW_OVERHEAD_BYTES, PartitionRows, WriteBehind
 from tests.support.jobs import Jobs
 
 PARTITIONS = range(2)
@@ -28,9 +30,10 @@ class DiskFull(Exception):
 
 
 class Disk:
-    """A store whose next write may fail."""
+    """A store whose next write may fail. `look` is called after each."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: Callable[[], None] = lambda: None) -> None:
+        self.look = look
         self.rows: dict[int, Rows] = {partition: {} for partition in PARTITIONS}
         self.offsets = dict.fromkeys(PARTITIONS, -1)
         self.full = False
@@ -38,21 +41,23 @@ class Disk:
     def row(self, partition: int, key: bytes) -> bytes | None:
         return self.rows[partition].get(key)
 
-    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes]], offset: int) -> None:
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes]], offset: int | None) -> None:
         if self.full:
             self.full = False  # only this once: whoever went on would leave a gap
             raise DiskFull
         self.rows[partition].update(rows)
-        self.offsets[partition] = offset
+        if offset is not None:
+            self.offsets[partition] = offset
+        self.look()
 
 
 class Worker(RuleBasedStateMachine):
     """Writes, and reads what it wrote."""
 
-    @initialize(kept=st.sampled_from([0, 3000, 1_000_000]))
-    def start(self, kept: int) -> None:
-        self.disk, self.thread = Disk(), Jobs()
-        self.behind = WriteBehind(self.disk.row, self.disk.write, self.thread, kept, gather_s=0)
+    @initialize(kept=st.sampled_from([0, 3000, 1_000_000]), at_once=st.sampled_from([1, 300, 16_384]))
+    def start(self, kept: int, at_once: int) -> None:
+        self.disk, self.thread = Disk(self.what_a_dead_process_leaves_can_be_restored), Jobs()
+        self.behind = WriteBehind(self.disk.row, self.disk.write, self.thread, kept, at_once, gather_s=0)
         self.changelog: dict[int, list[tuple[bytes, bytes]]] = {partition: [] for partition in PARTITIONS}
         self.ended = False
 
@@ -101,7 +106,11 @@ class Worker(RuleBasedStateMachine):
     @invariant()
     def what_a_dead_process_leaves_can_be_restored(self) -> None:
         for partition, offset in self.disk.offsets.items():
-            assert self.disk.rows[partition] == self.table(partition, offset)
+            log = self.changelog[partition]
+            assert self.disk.rows[partition] | dict(log[offset + 1 :]) == dict(log)
+            for key, row in self.table(partition, offset).items():
+                later = [value for name, value in log[offset + 1 :] if name == key]
+                assert self.disk.rows[partition][key] in [row, *later], "a row is older than the offset says"
 
 
 TestWorker = Worker.TestCase
@@ -139,3 +148,44 @@ def test_nothing_is_written_after_a_write_that_failed() -> None:
         behind.settle()
     assert disk.rows == {0: {}, 1: {}}
     assert disk.offsets == {0: -1, 1: -1}
+
+
+def test_a_few_rows_are_written_at_a_time_and_the_offset_with_the_last_of_them() -> None:
+    written: list[tuple[int, list[bytes], int | None]] = []
+    thread = Jobs()
+    behind = WriteBehind(
+        lambda _partition, _key: None,
+        lambda partition, rows, offset: written.append((partition, [key for key, _row in rows], offset)),
+        thread,
+        write_bytes=200,
+        gather_s=0,
+    )
+    rows = [(b"%d" % number, bytes(100)) for number in range(5)]
+    behind.write([PartitionRows(0, rows, 4), PartitionRows(1, rows[:1], 0)])
+    behind.write([PartitionRows(0, rows[:1], 5)])
+    thread.run_one()
+    assert written == [(0, [b"0", b"1"], None), (0, [b"2", b"3"], None), (0, [b"4"], 5), (1, [b"0"], 0)]
+
+
+def test_an_account_that_is_used_again_and_again_takes_no_more_memory() -> None:
+    disk, thread = Disk(), Jobs()
+    behind = WriteBehind(disk.row, disk.write, thread, kept_bytes=100_000, gather_s=0)
+    for number in range(1000):
+        behind.write([PartitionRows(0, [(b"%d" % (number % 10), bytes(1000))], number)])
+    assert behind._young_bytes == 10 * (1000 + ROW_OVERHEAD_BYTES)
+    assert not behind._old, "and no other row has left the memory for it"
+    assert len(thread.jobs) == 1
+    behind.settle()
+    assert disk.offsets[0] == 999
+
+
+def test_an_old_generation_leaves_a_few_rows_at_a_time() -> None:
+    disk, thread = Disk(), Jobs()
+    behind = WriteBehind(disk.row, disk.write, thread, kept_bytes=100_000, gather_s=0)
+    leaving = []
+    for number in range(200):
+        behind.write([PartitionRows(number % 2, [(b"%d" % number, bytes(1000))], number)])
+        leaving.append(sum(map(len, behind._leaving)))
+    assert max(leaving) > 20
+    assert min(after - before for before, after in pairwise(leaving)) == -FREED_FOR_ONE
+    assert leaving.count(0) > 20, "all have left before the next ones do"

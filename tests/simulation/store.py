@@ -26,10 +26,11 @@ class Store:
     def row(self, partition: int, key: bytes) -> bytes | None:
         return self.rows.get(partition, {}).get(key)
 
-    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes]], offset: int) -> None:
-        """Rows and offset at once."""
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes]], offset: int | None) -> None:
+        """Rows and offset at once; the offset comes with the last of them."""
         self.rows.setdefault(partition, {}).update(rows)
-        self.offsets[partition] = offset
+        if offset is not None:
+            self.offsets[partition] = offset
 
     def scan(self, partition: int, after: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """At most `limit` rows of accounts in key order behind `after`."""

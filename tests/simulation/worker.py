@@ -85,7 +85,7 @@ class Worker:
         self.consumer = Consumer(self.client, store)
         self.transactions = Transactions(broker, f"opentobuy-{name}", schedule, self.spawn, self._step)
         self.writer = Writer(lambda: schedule.happens(plan.writes))
-        self.behind = WriteBehind(store.row, store.write, self.writer, KEPT_BYTES, gather_s=0)
+        self.behind = WriteBehind(store.row, store.write, self.writer, KEPT_BYTES, write_bytes=1, gather_s=0)
         policy = Policy(shed_after_ms=SHED_AFTER_MS)
         uncommitted = Uncommitted(self.behind.row)
         engine = _Stamping(
