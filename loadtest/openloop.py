@@ -149,7 +149,7 @@ class Sender:
     PAUSE_NS: Final = 500_000
 
     def __init__(self, groups: Iterator[Group], watch: DecisionWatch, plan: Run, on_progress: Progress) -> None:
-        self._producer = clients.producer(plan.cluster)
+        self._producer = clients.load_producer(plan.cluster)
         self._groups = groups
         self._group: Group | None = None  # the next to go
         self._follow_ups: deque[Record] = deque()

@@ -93,7 +93,7 @@ class _Sender:
     """Keeps about a second of work waiting for the peer."""
 
     def __init__(self, stage: Stage, flood: Flood, process: PeerProcess) -> None:
-        self._producer = clients.producer(stage.cluster)
+        self._producer = clients.load_producer(stage.cluster)
         self._topic = stage.requests
         self._records = endless(flood.name, flood.prepared)
         self._process = process

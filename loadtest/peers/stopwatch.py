@@ -80,7 +80,7 @@ class _Sender:
         watch: _PeerWatch,
         process: PeerProcess,
     ) -> None:
-        self._producer = clients.producer(stage.cluster)
+        self._producer = clients.load_producer(stage.cluster)
         self._topic = stage.requests
         self._schedule = schedule
         self._prepared = prepared
