@@ -1,8 +1,8 @@
 """The local store behind the accounts table: one RocksDB per partition, written only after a Kafka commit.
 
-Faust's own store holds up to 256 MB of write buffers and a 2 GiB cache for each partition, applies a batch and its
-changelog offset in two writes (a crash between them replays rows), and finds the partition of a key through the
-event being processed. This one keeps memory small, writes rows and offset together, and is told the partition.
+Faust's own store holds up to 256 MB of write buffers and a 2 GiB cache for each partition, writes a row at a time,
+and finds the partition of a key through the event being processed. This one keeps memory small, writes rows together,
+the changelog offset with the last of those that it tells of, and is told the partition.
 
 A restore from the start of a changelog goes past RocksDB's log, which would write every row a second time. After a
 crash the store then is as it was some batches ago, rows and offset alike, and what is missing is read again. But rows
