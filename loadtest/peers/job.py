@@ -21,7 +21,7 @@ KEPT: Final = 16
 """Answers remembered for each account."""
 
 
-class Request(msgspec.Struct):
+class Request(msgspec.Struct, gc=False):
     """A request to authorise an amount."""
 
     request_id: str
@@ -29,14 +29,14 @@ class Request(msgspec.Struct):
     amount: int
 
 
-class Answer(msgspec.Struct):
+class Answer(msgspec.Struct, gc=False):
     """What was answered: approved or not, and what was left to spend after it."""
 
     approved: bool
     open_to_buy: int
 
 
-class Decision(msgspec.Struct):
+class Decision(msgspec.Struct, gc=False):
     """An answer, addressed."""
 
     request_id: str
@@ -45,7 +45,7 @@ class Decision(msgspec.Struct):
     open_to_buy: int
 
 
-class Row(msgspec.Struct):
+class Row(msgspec.Struct, gc=False):
     """Everything remembered of an account; answers are in the order they were given."""
 
     limit: int = LIMIT
