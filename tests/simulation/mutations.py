@@ -232,7 +232,7 @@ MUTATIONS = [
     ),
     Mutation(
         "rows are forgotten before they are written", WriteBehind, "_let_go_of_old",
-        "self._last_of_old.result()", "pass",
+        "self._wait_for(self._last_of_old)", "pass",
         shape=slow_disks,
     ),
     # -- the gates of the consumer
