@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from aiokafka.admin import NewTopic
@@ -14,6 +11,7 @@ from confluent_kafka import Producer
 
 from deploy.embedded.kafka import Broker
 from loadtest import clients
+from tests.support.standing import standing
 from tests.support.topics import make_topics
 from topics.cluster import Cluster
 
@@ -34,16 +32,6 @@ def send(producer: Producer, topic: str, seconds: float) -> None:
             producer.produce(topic, b"request", b"account", 0)
             sent += 1
         producer.poll(0.001)
-
-
-@contextmanager
-def standing(broker: Broker) -> Iterator[None]:
-    assert broker.process is not None
-    broker.process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        broker.process.send_signal(signal.SIGCONT)
 
 
 def spent_while_it_stands(producer: Producer, broker: Broker, topic: str) -> int:

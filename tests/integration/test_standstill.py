@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from agents.ending import EXIT_UNKNOWN_OUTCOME
 from deploy.embedded.kafka import Broker
 from tests.support import messages as say
 from tests.support.checker import Run
+from tests.support.standing import standing
 from tests.support.story import ACCOUNTS, just_now, open_accounts
 from tests.support.traffic import producer, send, wait_for
 from tests.support.workers import WorkerProcess, worker
@@ -54,16 +54,14 @@ def decides(kafka: str, only: WorkerProcess, count: int) -> None:
 def test_a_worker_that_waits_is_left_alone(own_broker: Broker, tmp_path: Path) -> None:
     """For its tables, for input (ticks of a minute stand for none), and for a broker that is away."""
     kafka = own_broker.bootstrap
-    assert own_broker.process is not None
     settings = {"stall_deadline_s": DEADLINE_S, "clock_tick_ms": 60_000}
     with worker(kafka, tmp_path, fault=f"SLOW_RECOVERY:{DEADLINE_S + 3}", **settings) as only:
         only.wait_ready()
         open_accounts(kafka)
         time.sleep(DEADLINE_S + 2)
         decides(kafka, only, 3)
-        own_broker.process.send_signal(signal.SIGSTOP)
-        time.sleep(DEADLINE_S - 3)
-        own_broker.process.send_signal(signal.SIGCONT)
+        with standing(own_broker):
+            time.sleep(DEADLINE_S - 3)
         decides(kafka, only, 6)
 
 
@@ -74,8 +72,6 @@ def test_a_broker_that_is_away_for_less_than_the_deadline_under_load(own_broker:
         only.wait_ready()
         open_accounts(kafka)
         for number in (1, 2):
-            assert own_broker.process is not None
-            own_broker.process.send_signal(signal.SIGSTOP)
-            time.sleep(DEADLINE_S - 3)
-            own_broker.process.send_signal(signal.SIGCONT)
+            with standing(own_broker):
+                time.sleep(DEADLINE_S - 3)
             decides(kafka, only, number * 5)
