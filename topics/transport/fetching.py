@@ -9,6 +9,10 @@ work is about to be committed.
 A fetch waits at the broker until a record comes. While it does, no other is sent there, and a partition that is resumed
 or sought meanwhile has to wait for it; so it waits briefly, and where nothing comes at all twice as long each time. An
 idle consumer then asks four times a second instead of two hundred times, and its first record finds a fetch waiting.
+
+aiokafka's loop of fetches looks at what has changed, and then sleeps until something does, or for 200 ms. One change
+wakes nobody: that a broker may be asked again, which is noted a turn of the event loop after its answer is seen. Where
+another event wakes the loop in that turn, as `let_go` does, nothing was fetched for those 200 ms.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ class PatientFetcher(Fetcher):  # type: ignore[misc]
         return found
 
     def _get_actions_per_node(self, assignment: Any) -> Any:
+        if len(self._in_flight) > len(self._pending_tasks):  # one is done, and this is about to be noted
+            self._loop.call_soon(self._notify, self._wait_consume_future)
         may_wait = self.patient() and not self._records  # else of what waits here no more is fetched until it is back
         self._fetch_max_wait_ms = max(self.shortest_ms, self._wait_ms if may_wait else 0)
         return super()._get_actions_per_node(assignment)

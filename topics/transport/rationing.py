@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
@@ -55,6 +55,12 @@ class RationingFetcher(HeldFetcher):
             records = await self._take(partitions, max_records)
         return records
 
+    def _get_actions_per_node(self, assignment: Any) -> Any:
+        for tp, result in self._records.items():
+            if tp.topic in RATIONED and isinstance(result, FetchResult):
+                result._backoff = 0  # seconds for which no other partition of its broker would be fetched
+        return super()._get_actions_per_node(assignment)
+
     async def _take(self, partitions: Collection[TopicPartition], max_records: int) -> Records:
         """All requests, up to `max_records`, and rations beyond them. Nothing is awaited once they are taken."""
         at_once = [tp for tp in partitions if tp.topic not in RATIONED]
@@ -71,9 +77,7 @@ class RationingFetcher(HeldFetcher):
                 records = result.getall(each)
                 if records:
                     found[tp] = records
-                if result.has_more():
-                    result._backoff = 0  # seconds for which no other partition of its broker would be fetched
-                else:
+                if not result.has_more():
                     del self._records[tp]
                 self._notify(self._wait_consume_future)
             elif not found and may_raise:  # else the error is for the next call

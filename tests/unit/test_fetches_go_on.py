@@ -1,0 +1,114 @@
+"""What wakes the loop that fetches: never only its timeout."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.consumer.subscription_state import SubscriptionState
+
+from topics.declarations import AUTHORIZATIONS, CLEARINGS
+from topics.transport.fetching import HeldFetcher
+from topics.transport.rationing import RationingFetcher
+
+_REQUESTS = TopicPartition(AUTHORIZATIONS.name, 0)
+_FILE = TopicPartition(CLEARINGS.name, 0)
+_NOTHING = SimpleNamespace(topics=[], API_VERSION=4)
+_TURNS = 50
+"""Of the event loop: more than anything here takes."""
+
+
+class Broker:
+    """A client whose broker answers when it is told to."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._metadata_max_age_ms = 1000
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: 1)
+        self.asked: list[set[str]] = []
+        self._answer: asyncio.Future[Any] = self._loop.create_future()
+
+    async def send(self, _node: int, request: Any) -> Any:
+        self.asked.append({topic for topic, _partitions in request.topics})
+        self._answer = self._loop.create_future()
+        return await self._answer
+
+    def answer(self) -> None:
+        self._answer.set_result(_NOTHING)
+
+
+@asynccontextmanager
+async def fetching(kind: type[Fetcher], *partitions: TopicPartition) -> AsyncIterator[tuple[Any, Broker]]:
+    """A fetcher whose timeout never comes, its first fetch on its way."""
+    broker, subscriptions = Broker(), SubscriptionState()
+    subscriptions.assign_from_user(partitions)
+    for tp in partitions:
+        subscriptions.subscription.assignment.state_value(tp).seek(0)
+    fetcher: Any = Fetcher(broker, subscriptions, fetcher_timeout=3600)
+    if kind is not Fetcher:
+        fetcher.__class__ = kind
+        fetcher.shortest_ms, fetcher.patient = 5, lambda: True
+    await turns()
+    assert len(broker.asked) == 1
+    try:
+        yield fetcher, broker
+    finally:
+        await fetcher.close()
+
+
+async def turns() -> None:
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", [HeldFetcher, RationingFetcher])
+async def test_a_fetch_that_is_done_as_another_event_wakes_the_loop_is_followed_by_the_next(
+    kind: type[Fetcher],
+) -> None:
+    async with fetching(kind, _REQUESTS) as (fetcher, broker):
+        fetcher.let_go()
+        broker.answer()
+        await turns()
+        assert len(broker.asked) == 2
+
+
+@pytest.mark.parametrize("turn", range(6))
+async def test_in_whatever_order_they_come(turn: int) -> None:
+    async with fetching(HeldFetcher, _REQUESTS) as (fetcher, broker):
+        asyncio.get_running_loop().call_soon(broker.answer)
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        fetcher.let_go()
+        await turns()
+        assert len(broker.asked) == 2
+
+
+async def test_stock_aiokafka_sleeps_then() -> None:
+    """When this fails, aiokafka wakes its loop itself, and what we do for it can go."""
+    async with fetching(Fetcher, _REQUESTS) as (fetcher, broker):
+        fetcher._notify(fetcher._wait_consume_future)
+        broker.answer()
+        await turns()
+        assert len(broker.asked) == 1
+
+
+async def test_one_fetch_at_a_time_is_on_its_way() -> None:
+    async with fetching(HeldFetcher, _REQUESTS) as (fetcher, broker):
+        for _ in range(5):
+            fetcher.let_go()
+            await turns()
+        assert len(broker.asked) == 1
+
+
+async def test_a_file_that_was_fetched_and_not_taken_keeps_no_requests_from_being_fetched() -> None:
+    async with fetching(RationingFetcher, _REQUESTS, _FILE) as (fetcher, broker):
+        fetcher._records[_FILE] = FetchResult(_FILE, assignment=None, partition_records=None, backoff=3600)
+        broker.answer()
+        await turns()
+        assert broker.asked == [{_REQUESTS.topic, _FILE.topic}, {_REQUESTS.topic}]
