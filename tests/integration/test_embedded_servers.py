@@ -21,7 +21,7 @@ from confluent_kafka.cimpl import NewTopic
 from agents.settings import Settings
 from deploy import embedded
 from deploy.embedded import PortTaken, Run, StartError, servers
-from deploy.embedded.kafka import SHORT_LIVED, Broker, Node, formatted, learned, running_broker
+from deploy.embedded.kafka import INDEX_BYTES, SHORT_LIVED, Broker, Node, formatted, learned, running_broker
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
 from tests.integration.held import ELSEWHERE, holder
@@ -54,6 +54,14 @@ def test_kafka_keeps_a_committed_transaction(run: Run) -> None:
     assert message is not None
     assert message.error() is None
     assert message.value() == b"kept"
+
+
+def test_no_index_file_is_larger_than_what_a_first_write_may_read_ahead(run: Run) -> None:
+    admin = AdminClient({"bootstrap.servers": run.kafka})
+    admin.create_topics([NewTopic("indexed", 1, 1)])["indexed"].result(30)
+    [partition] = run.folder.glob("**/indexed-0")
+    sizes = {file.suffix: file.stat().st_size for file in partition.glob("*index")}
+    assert sizes == {".index": INDEX_BYTES, ".timeindex": INDEX_BYTES - INDEX_BYTES % 12}  # whole entries
 
 
 def test_kafka_creates_no_undeclared_topic(run: Run) -> None:
