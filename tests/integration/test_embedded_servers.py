@@ -59,6 +59,9 @@ def test_kafka_keeps_a_committed_transaction(run: Run) -> None:
 def test_no_index_file_is_larger_than_what_a_first_write_may_read_ahead(run: Run) -> None:
     admin = AdminClient({"bootstrap.servers": run.kafka})
     admin.create_topics([NewTopic("indexed", 1, 1)])["indexed"].result(30)
+    producer = Producer({"bootstrap.servers": run.kafka})
+    producer.produce("indexed", b"1")
+    assert producer.flush(30) == 0
     [partition] = run.folder.glob("**/indexed-0")
     sizes = {file.suffix: file.stat().st_size for file in partition.glob("*index")}
     assert sizes == {".index": INDEX_BYTES, ".timeindex": INDEX_BYTES - INDEX_BYTES % 12}  # whole entries
