@@ -32,7 +32,6 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_DAC_OVERRIDE = 1
 _CAP_DAC_READ_SEARCH = 2
 
-_SESSION = Path("/proc/self/autogroup")
 _ATTEMPTS = 5
 _ATTEMPT_S = 0.15
 
@@ -100,14 +99,21 @@ def give_way(niceness: int) -> None:
         return
     os.nice(niceness)
     for _attempt in range(_ATTEMPTS):
-        try:
-            _SESSION.write_text(str(niceness))
-        except BlockingIOError:  # somebody else's was changed within the last tenth of a second
-            time.sleep(_ATTEMPT_S)
-        except OSError:  # no such groups
+        if session_gives_way("self", niceness):
             return
-        else:
-            return
+        time.sleep(_ATTEMPT_S)
+
+
+def session_gives_way(process: int | str, niceness: int) -> bool:
+    """Make the session of a process as nice; False where that has to be tried again in a moment. Without effect where
+    there are no such groups, or the process has ended."""
+    try:
+        Path(f"/proc/{process}/autogroup").write_text(str(niceness))
+    except BlockingIOError:  # somebody else's was changed within the last tenth of a second
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def main(arguments: list[str]) -> None:

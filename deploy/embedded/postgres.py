@@ -15,6 +15,7 @@ from pathlib import Path
 from deploy.embedded.errors import StartError
 from deploy.embedded.ports import LOOPBACK
 from deploy.embedded.process import Command, kill, run_to_end, spawn, stop, wait_until
+from deploy.embedded.sessions import NiceSessions
 
 _OWNER = "otb"
 _ROOT_RUNS_AS = "nobody"  # the server refuses to run as root
@@ -55,6 +56,7 @@ class Postgres:
     data: Path | None = None
     niceness: int = 0
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _sessions: NiceSessions | None = field(default=None, init=False, repr=False)
     name: str = field(default="PostgreSQL", init=False)
 
     @property
@@ -93,6 +95,8 @@ class Postgres:
         ]
         command = self._command(str(self.programs / "postgres"), "-D", str(self._data), *settings)
         self.process = spawn(replace(command, niceness=self.niceness))
+        self._sessions = NiceSessions(self.process.pid, self.niceness)
+        self._sessions.start()
 
     def wait_ready(self, seconds: float = _START_S) -> None:
         """Wait until the server accepts connections; raises PortTaken or StartError."""
@@ -106,6 +110,8 @@ class Postgres:
     def stop(self, seconds: float = _STOP_S) -> None:
         """Stop fast; if that takes longer than `seconds`, at once and without a checkpoint."""
         self.ask_to_stop()
+        if self._sessions is not None:
+            self._sessions.stop()
         if self.process is None:
             return
         try:

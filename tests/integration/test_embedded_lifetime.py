@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import asyncpg
@@ -16,6 +18,8 @@ from agents.settings import Settings
 from deploy import embedded
 from deploy.embedded import NoRunError, servers
 from deploy.embedded.discovery import current_run
+from deploy.embedded.ports import ReservedPort
+from deploy.embedded.postgres import Postgres
 from deploy.embedded.process import BACKGROUND, Command, kill, spawn
 from deploy.embedded.runs import Run, describe, new_run
 from tests.integration.held import ELSEWHERE, holder, is_running, wait_until_ended
@@ -126,6 +130,31 @@ def test_a_server_gives_way_as_far_as_it_was_told(tmp_path: Path, niceness: int)
     *grouped, own = (tmp_path / "log").read_text().splitlines()
     assert int(own) == os.nice(0) + niceness
     assert not session.exists() or grouped[-1].endswith(f"nice {niceness}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="nothing is scheduled by session here")
+async def test_each_session_of_postgres_gives_way_as_far_as_the_server_was_told(tmp_path: Path) -> None:
+    with ReservedPort() as port:
+        server = Postgres(tmp_path / "postgres", port.number, niceness=BACKGROUND)
+        server.prepare()
+        server.start()
+        try:
+            server.wait_ready()
+            connection = await asyncpg.connect(server.dsn)
+            process = await connection.fetchval("SELECT pg_backend_pid()")
+            assert await asyncio.to_thread(_becomes_nice, process)
+            await connection.close()
+        finally:
+            server.stop()
+
+
+def _becomes_nice(process: int) -> bool:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if Path(f"/proc/{process}/autogroup").read_text().endswith(f"nice {BACKGROUND}\n"):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_leftover_servers_are_ended_by_the_next_start(tmp_path: Path) -> None:
