@@ -10,27 +10,23 @@ second costs more than the rows in it, and a row that changes again meanwhile ne
 few at a time, spread over as long again: rocksdict keeps Python's lock (the GIL) while RocksDB writes, and a thread
 that writes half a second of rows at once keeps everything else from going on for some 30 ms.
 
-Rows stay in memory after they were written, the latest `KEPT_BYTES` of them, because a card that was just used is used
-again, and reading a row from a dictionary costs a twentieth of reading it from RocksDB. They are in two generations:
-when the young one is full, the old one goes, some rows with every write, because freeing 32 MB of rows takes 40 ms.
+Rows stay in memory after they were written, the latest `KEPT_BYTES` of them (tables/recent.py). What is not written
+yet is always among them: an old generation leaves when all of it is written.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event, Lock
 from typing import Final, NamedTuple, Protocol
+
+from tables.recent import RecentRows
 
 GATHER_S: Final = 0.5
 WRITE_BYTES: Final = 16 * 1024
 """Of rows, written at once: 0.1 to 0.4 ms."""
 KEPT_BYTES: Final = 64 * 1024 * 1024
-ROW_OVERHEAD_BYTES: Final = 200
-"""What Python needs for a row besides its content: two objects and a place in a dictionary."""
-FREED_FOR_ONE: Final = 2
-"""Rows that leave the memory for one that comes: all of a generation have left before the next is full."""
 
 
 class PartitionRows(NamedTuple):
@@ -49,14 +45,15 @@ Write = Callable[[int, Iterable[tuple[bytes, bytes]], int | None], None]
 
 @dataclass(slots=True)
 class _Latest:
-    """What is gathered of a partition. Not more than is kept in memory: each row is in one of the generations."""
+    """What is gathered of a partition. Not more than is kept in memory: each row is among the recent ones."""
 
     rows: dict[bytes, bytes]
     offset: int
 
-
-_Portion = tuple[int, Sequence[tuple[bytes, bytes]], int | None]
-"""Of a partition's rows, as `Write` takes it."""
+    @property
+    def size(self) -> int:
+        """Bytes of the rows."""
+        return sum(map(len, self.rows.values()))
 
 
 class Job(Protocol):
@@ -88,7 +85,7 @@ class WriteBehind:
         self._read_from_store = read
         self._write_to_store = write
         self._executor = executor
-        self._generation_bytes = kept_bytes // 2
+        self._recent = RecentRows(kept_bytes)
         self._write_bytes = write_bytes
         self._gather_s = gather_s
         self._hurry = Event()
@@ -96,45 +93,21 @@ class WriteBehind:
         self._gathered: dict[int, _Latest] = {}  # the last job will take them, from its thread: with the lock
         self._failure: Exception | None = None
         self._last: Job | None = None
-        self._clear()
-
-    def _clear(self) -> None:
-        self._young: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
-        self._old: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
-        self._leaving: list[dict[bytes, bytes]] = []
         self._last_of_old: Job | None = None
-        self._young_bytes = 0
 
     def row(self, partition: int, key: bytes) -> bytes | None:
         """The committed row of an account, or None."""
-        row = self._young[partition].get(key) or self._old[partition].get(key)
+        row = self._recent.row(partition, key)
         return self._read_from_store(partition, key) if row is None else row
 
     def write(self, committed: Sequence[PartitionRows]) -> None:
         """From now on these are what is read. Waits for the store when it is far behind."""
         self._raise_failure()
-        if self._young_bytes >= self._generation_bytes:
+        if self._recent.full:
             self._let_go_of_old()
         for partition, rows, _offset in committed:
-            self._keep(self._young[partition], rows)
-            self._free(FREED_FOR_ONE * len(rows))
+            self._recent.put(partition, rows)
         self._gather(committed)
-
-    def _keep(self, young: dict[bytes, bytes], rows: Sequence[tuple[bytes, bytes]]) -> None:
-        there = len(young)
-        replaced = sum([len(young.get(key, b"")) for key, _row in rows])
-        young.update(rows)
-        self._young_bytes += sum([len(row) for _key, row in rows]) - replaced
-        self._young_bytes += (len(young) - there) * ROW_OVERHEAD_BYTES
-
-    def _free(self, most: int) -> None:
-        while most > 0 and self._leaving:
-            rows = self._leaving[-1]
-            for _ in range(min(most, len(rows))):
-                rows.popitem()
-                most -= 1
-            if not rows:
-                self._leaving.pop()
 
     def _gather(self, committed: Sequence[PartitionRows]) -> None:
         with self._lock:
@@ -154,22 +127,22 @@ class WriteBehind:
         if self._failure is not None:
             return
         try:
-            self._spread(_portions(gathered, self._write_bytes))
+            self._spread(gathered)
         except Exception as error:
             self._failure = error
 
-    def _spread(self, portions: Sequence[_Portion]) -> None:
-        """Others go on between them, unless somebody waits for the last."""
-        for written, portion in enumerate(portions):
-            if written:
-                self._hurry.wait(self._gather_s / len(portions))
-            self._write_to_store(*portion)
+    def _spread(self, gathered: Mapping[int, _Latest]) -> None:
+        """Others go on between two writes, unless somebody waits for the last."""
+        total = max(1, sum(latest.size for latest in gathered.values()))
+        for partition, latest in gathered.items():
+            for rows, size, offset in _portions(latest, self._write_bytes):
+                self._write_to_store(partition, rows, offset)
+                self._hurry.wait(self._gather_s * size / total)
 
     def _let_go_of_old(self) -> None:
         self._wait_for(self._last_of_old)
         self._raise_failure()
-        self._leaving += self._old.values()
-        self._old, self._young, self._young_bytes = self._young, defaultdict(dict), 0
+        self._recent.age()
         self._last_of_old = self._last
 
     def settle(self) -> None:
@@ -186,24 +159,21 @@ class WriteBehind:
     def forget(self) -> None:
         """Partitions may leave: settle, and keep nothing, because others may write what this worker would not see."""
         self.settle()
-        self._clear()
+        self._recent.clear()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 
 
-def _portions(gathered: Mapping[int, _Latest], write_bytes: int) -> list[_Portion]:
-    """Some `write_bytes` at a time; the offset comes with the last ones of its partition."""
-    found: list[_Portion] = []
-    for partition, latest in gathered.items():
-        portion: list[tuple[bytes, bytes]] = []
-        size = 0
-        for each in latest.rows.items():
-            if size >= write_bytes:
-                found.append((partition, portion, None))
-                portion, size = [], 0
-            portion.append(each)
-            size += len(each[1])
-        found.append((partition, portion, latest.offset))
-    return found
+def _portions(latest: _Latest, write_bytes: int) -> Iterator[tuple[list[tuple[bytes, bytes]], int, int | None]]:
+    """(rows, bytes, offset) of a partition, some `write_bytes` at a time; the offset comes with the last ones."""
+    portion: list[tuple[bytes, bytes]] = []
+    size = 0
+    for each in latest.rows.items():
+        if size >= write_bytes:
+            yield portion, size, None
+            portion, size = [], 0
+        portion.append(each)
+        size += len(each[1])
+    yield portion, size, latest.offset

@@ -7,14 +7,13 @@ moment, between two writes of one job as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tables.behind import FREED_FOR_ONE, ROW_OVERHEAD_BYTES, PartitionRows, WriteBehind
+from tables.behind import PartitionRows, WriteBehind
 from tests.support.jobs import Jobs
 
 PARTITIONS = range(2)
@@ -122,9 +121,19 @@ def test_memory_is_bounded() -> None:
     behind = WriteBehind(disk.row, disk.write, thread, kept_bytes=100_000, gather_s=0)
     for number in range(1000):
         behind.write([PartitionRows(0, [(b"%d" % number, bytes(1000))], number)])
-    kept = [row for generation in (behind._young, behind._old) for rows in generation.values() for row in rows.values()]
+    kept = [number for number in range(1000) if behind._recent.row(0, b"%d" % number) is not None]
     assert 40 <= len(kept) <= 100
     assert len(thread.jobs) <= 100, "rows on their way are in memory as well"
+
+
+def test_an_account_that_is_used_again_and_again_is_written_once() -> None:
+    disk, thread = Disk(), Jobs()
+    behind = WriteBehind(disk.row, disk.write, thread, kept_bytes=100_000, gather_s=0)
+    for number in range(1000):
+        behind.write([PartitionRows(0, [(b"%d" % (number % 10), bytes(1000))], number)])
+    assert len(thread.jobs) == 1
+    behind.settle()
+    assert disk.offsets[0] == 999
 
 
 def test_a_failure_is_told_by_whatever_comes_next() -> None:
@@ -165,27 +174,3 @@ def test_a_few_rows_are_written_at_a_time_and_the_offset_with_the_last_of_them()
     behind.write([PartitionRows(0, rows[:1], 5)])
     thread.run_one()
     assert written == [(0, [b"0", b"1"], None), (0, [b"2", b"3"], None), (0, [b"4"], 5), (1, [b"0"], 0)]
-
-
-def test_an_account_that_is_used_again_and_again_takes_no_more_memory() -> None:
-    disk, thread = Disk(), Jobs()
-    behind = WriteBehind(disk.row, disk.write, thread, kept_bytes=100_000, gather_s=0)
-    for number in range(1000):
-        behind.write([PartitionRows(0, [(b"%d" % (number % 10), bytes(1000))], number)])
-    assert behind._young_bytes == 10 * (1000 + ROW_OVERHEAD_BYTES)
-    assert not behind._old, "and no other row has left the memory for it"
-    assert len(thread.jobs) == 1
-    behind.settle()
-    assert disk.offsets[0] == 999
-
-
-def test_an_old_generation_leaves_a_few_rows_at_a_time() -> None:
-    disk, thread = Disk(), Jobs()
-    behind = WriteBehind(disk.row, disk.write, thread, kept_bytes=100_000, gather_s=0)
-    leaving = []
-    for number in range(200):
-        behind.write([PartitionRows(number % 2, [(b"%d" % number, bytes(1000))], number)])
-        leaving.append(sum(map(len, behind._leaving)))
-    assert max(leaving) > 20
-    assert min(after - before for before, after in pairwise(leaving)) == -FREED_FOR_ONE
-    assert leaving.count(0) > 20, "all have left before the next ones do"

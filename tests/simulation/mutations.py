@@ -218,7 +218,7 @@ MUTATIONS = [
     # -- rows on their way to the store
     Mutation(
         "rows on their way are not read", WriteBehind, "row",
-        "self._young[partition].get(key) or self._old[partition].get(key)", "None",
+        "self._recent.row(partition, key)", "None",
     ),
     Mutation(
         "rows are still on their way when a restore begins", WriteBehind, "forget",
@@ -227,7 +227,7 @@ MUTATIONS = [
     ),
     Mutation(
         "rows are remembered past a restore", WriteBehind, "forget",
-        "self._clear()", "pass",
+        "self._recent.clear()", "pass",
         first=68,
     ),
     Mutation(
