@@ -12,6 +12,7 @@ import orjson
 from agents.settings import Settings
 from deploy import accounting, embedded, reading
 from deploy.embedded import Run
+from deploy.embedded.kafka import SHORT_LIVED
 from deploy.engine import Engine, create_topics, engine, engine_settings, require_given_servers
 from loadtest import clients
 from loadtest.openloop import Progress
@@ -85,7 +86,7 @@ def demonstrate(
 ) -> Demonstration:
     """Start everything, play, check, stop everything. Raises what the parts raise when one of them breaks."""
     require_given_servers(settings)
-    with embedded.servers(settings, say, keep=keep) as run:
+    with embedded.servers(settings, say, keep=keep, jvm_options=SHORT_LIVED) as run:
         say("creating topics")
         create_topics(settings, settings.cluster(run.kafka), say)
         with engine(settings, run, say) as processes:
