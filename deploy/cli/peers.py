@@ -44,6 +44,7 @@ def peers(  # noqa: PLR0913  (one parameter an option)
         float, typer.Option(min=0.5, max=120, help="Steady state in which the highest rate is counted.")
     ] = 8.0,
     settle: Annotated[float, typer.Option(min=0, max=120, help="Flooded before that, at least.")] = 6.0,
+    quiet: Annotated[float, typer.Option(min=0, max=600, help="Nothing is sent after it.")] = 20.0,
     only: Annotated[str, typer.Option(help="Names of peers, separated by commas; none: all.")] = "",
     json: Annotated[Path | None, typer.Option("--json", help="Write every round to this file.")] = None,
     page: Annotated[Path | None, typer.Option("--page", help="Write the page docs/peers.md is one of.")] = None,
@@ -60,7 +61,7 @@ def peers(  # noqa: PLR0913  (one parameter an option)
     try:
         options = Options(
             cluster.bootstrap, settings.home.expanduser(), _whole_numbers(rates), seconds,
-            capacity_seconds=capacity_seconds, settle=settle, rounds=rounds, accounts=accounts,
+            capacity_seconds=capacity_seconds, settle=settle, quiet=quiet, rounds=rounds, accounts=accounts,
             peers=tuple(filter(None, only.split(","))), java=JAVA,
             command=shlex.join(["otb", *sys.argv[1:]]),
         )  # fmt: skip

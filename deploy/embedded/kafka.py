@@ -137,6 +137,8 @@ def node_config(node: Node, nodes: Sequence[Node], data: Path) -> dict[str, str]
         # the disk reads ahead, which may be all of Kafka's own 10 MiB: 40 ms of zeros in every new segment, in which
         # requests wait. A quarter of a MiB is enough for 80 MiB of records; a segment ends where its index is full.
         "log.index.size.max.bytes": str(INDEX_BYTES),
+        # What is deleted or compacted stays on the disk for a minute otherwise, and in memory that others could have.
+        "log.segment.delete.delay.ms": "1000",
         # Sized for two cores and a small heap (the cleaner alone would take 128 MiB of it).
         "num.network.threads": "2",
         "num.io.threads": "4",

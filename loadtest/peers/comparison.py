@@ -1,11 +1,12 @@
 """Plays every peer in every round, one at a time and interleaved, so that a slow minute of the machine hits them all.
 
 A peer's part of a round: its own topics and process; greetings until it answers on every partition; the highest rate
-(which warms it up as well); the latency at each rate that it can do; the audit of all it was sent.
+(which warms it up as well); quiet; the latency at each rate that it can do; the audit of all it was sent.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -54,6 +55,7 @@ class Options:
     warmup: float = 2.0  # before that, at the same rate
     capacity_seconds: float = 8.0  # steady state of the highest rate
     settle: float = 6.0  # flooded before that, at least (five times as long if the rate still grows)
+    quiet: float = 20.0  # nothing is sent after it
     rounds: int = 3
     accounts: int = 10_000
     partitions: int = 4
@@ -158,6 +160,7 @@ class _Part:
         try:
             self._played.start_seconds = self._greet()
             self._played.capacity = capacity = self._saturate()
+            self._rest()
             for rate, (schedule, prepared) in self._load.timed.items():
                 if capacity.rate >= rate * HEADROOM:
                     self._played.timed[rate] = self._time(schedule, prepared)
@@ -181,6 +184,16 @@ class _Part:
         capacity = saturate(self._stage, self._load.flood, self._counter, self._process)
         self._sent += capacity.sent
         return capacity
+
+    def _rest(self) -> None:
+        """What a flood leaves to others is none of what is timed next: gigabytes that the system has to write, during
+        which a broker's append may wait for 100 ms, and logs to compact, for which Kafka looks every 15 s."""
+        until = time.monotonic() + self._options.quiet
+        if self._options.quiet:
+            os.sync()
+        while (left := until - time.monotonic()) > 0:
+            self._process.check()
+            time.sleep(min(1.0, left))
 
     def _time(self, schedule: Schedule, prepared: list[Prepared]) -> Timed:
         timed = time_decisions(self._stage, schedule, prepared, self._process)

@@ -17,6 +17,7 @@ _HOW = """\
   in every round. Rounds are interleaved, and each starts with another peer.
 - **Highest rate**: the input is kept about a second ahead of the peer. After at least {settle:g} s of that, once the
   rate no longer grows, the decisions of the next {capacity_seconds:g} s are counted, by the broker's timestamps.
+- **Quiet** for {quiet:g} s after that: what the flood left is written to disk, and the broker compacts its logs.
 - **Latency**: open loop. Requests are due at fixed instants whatever the peer does; a latency counts from that instant
   to the moment a read-committed consumer on the same machine sees the decision. {seconds:g} s for each rate, after
   {warmup:g} s of the same. A rate above a peer's highest is left out: only a growing queue would be seen.

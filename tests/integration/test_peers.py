@@ -32,7 +32,7 @@ def test_two_peers_decide_every_request_once(kafka: str, tmp_path: Path) -> None
     """The bare loop and ours, for a second each at a low rate."""
     options = Options(
         bootstrap=kafka, home=tmp_path, rates=(50,), seconds=1.0, warmup=0.5, capacity_seconds=1.0, settle=0.0,
-        rounds=1, accounts=100, partitions=PARTITIONS, peers=("bare-loop", "ours"), command="the test",
+        quiet=0.0, rounds=1, accounts=100, partitions=PARTITIONS, peers=("bare-loop", "ours"), command="the test",
     )  # fmt: skip
     report = compare(options, print)
     assert [peer.name for peer in report.peers] == ["bare-loop", "ours"]
@@ -53,8 +53,8 @@ def test_two_peers_decide_every_request_once(kafka: str, tmp_path: Path) -> None
 def test_kafka_streams_is_compiled_and_decides_alike(kafka: str) -> None:
     """The jars are fetched and the source compiled once; every answer is what the rules in Python give."""
     options = Options(
-        bootstrap=kafka, home=Settings().home, rates=(), capacity_seconds=1.0, settle=0.0, rounds=1, accounts=100,
-        partitions=PARTITIONS, peers=("streams-eos-10ms",), java=JAVA,
+        bootstrap=kafka, home=Settings().home, rates=(), capacity_seconds=1.0, settle=0.0, quiet=0.0, rounds=1,
+        accounts=100, partitions=PARTITIONS, peers=("streams-eos-10ms",), java=JAVA,
     )  # fmt: skip
     (peer,) = compare(options, print).peers
     assert peer.failures() == []

@@ -31,7 +31,15 @@ def _peer(name: str, *rounds: Round, exactly_once: bool = True) -> PeerResult:
 
 
 def _report(*peers: PeerResult) -> PeersReport:
-    plan = {"settle": 6.0, "capacity_seconds": 8.0, "seconds": 10.0, "warmup": 2.0, "rounds": 3, "peers": ()}
+    plan = {
+        "settle": 6.0,
+        "quiet": 20.0,
+        "capacity_seconds": 8.0,
+        "seconds": 10.0,
+        "warmup": 2.0,
+        "rounds": 3,
+        "peers": (),
+    }
     return PeersReport("otb loadtest peers", "2030-01-01T00:00:00+00:00", {"cores": "2"}, plan, (1000,), list(peers))
 
 
