@@ -188,9 +188,10 @@ class _Part:
     def _rest(self) -> None:
         """What a flood leaves to others is none of what is timed next: gigabytes that the system has to write, during
         which a broker's append may wait for 100 ms, and logs to compact, for which Kafka looks every 15 s."""
+        if not self._options.quiet:
+            return
         until = time.monotonic() + self._options.quiet
-        if self._options.quiet:
-            os.sync()
+        os.sync()
         while (left := until - time.monotonic()) > 0:
             self._process.check()
             time.sleep(min(1.0, left))
