@@ -77,6 +77,11 @@ class Client:
             raise answer
         return answer
 
+    @property
+    def _sync_task(self) -> asyncio.Future[None]:
+        """It runs for ever."""
+        return asyncio.get_running_loop().create_future()
+
     async def force_metadata_update(self) -> None:
         self.metadata_updates += 1
 

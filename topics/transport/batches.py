@@ -18,6 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from topics.declarations import MAX_BATCH_BYTES
 from topics.transport import wire
+from topics.transport.connections import look_for_leaders
 from topics.transport.wire import Identity
 
 log = logging.getLogger(__name__)
@@ -123,13 +124,13 @@ class BatchSender:
         if again:
             log.warning("batches are sent again: %s", ", ".join(error.__name__ for error in again))
             if any(error.invalid_metadata for error in again):
-                await self._client.force_metadata_update()
+                await look_for_leaders(self._client)
             await asyncio.sleep(RETRY_S)
 
     async def _leader(self, tp: TopicPartition) -> int:
         await self._client._wait_on_metadata(tp.topic)
         while (node := self._client.cluster.leader_for_partition(tp)) in (None, -1):
-            await self._client.force_metadata_update()
+            await look_for_leaders(self._client)
             await asyncio.sleep(RETRY_S)
         return int(node)
 
@@ -143,7 +144,7 @@ class BatchSender:
             if not error.retriable:
                 raise
             log.warning("node %s did not take batches: %r", node, error)
-            await self._client.force_metadata_update()
+            await look_for_leaders(self._client)
             await asyncio.sleep(AWAY_S)
             return dict.fromkeys(batches, (kafka_errors.RequestTimedOutError.errno, -1))
         return answer.results  # type: ignore[no-any-return]

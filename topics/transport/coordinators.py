@@ -12,6 +12,7 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from topics.transport.batches import AWAY_S, CONCURRENT_TRANSACTIONS, PRODUCER_FENCED, RETRY_S
+from topics.transport.connections import look_for_leaders
 from topics.transport.fencing import MEMBER_FENCED, MemberFenced
 from topics.transport.wire import Answer, Identity
 
@@ -90,5 +91,5 @@ class Coordinators:
                 if not isinstance(error, kafka_errors.GroupCoordinatorNotAvailableError):  # that one is about to be
                     log.warning("the coordinator of %s did not answer: %r", key, error)
                 self._nodes.pop((kind, key), None)
-                await self._client.force_metadata_update()
+                await look_for_leaders(self._client)
                 await asyncio.sleep(AWAY_S)

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from topics.transport.connections import require_running
 from topics.transport.fencing import Membership, counts, membership, require_stable_offsets
 from topics.transport.fetching import make_patient
 from topics.transport.inheritance import end_what_the_dead_left_open
@@ -61,6 +62,7 @@ class SliceThread(driver.AIOKafkaConsumerThread):
         return cast(TakesInput, self.consumer).takes_input
 
     async def _fetch_records(self, consumer: AIOKafkaConsumer, *args: Any, **kwargs: Any) -> Any:
+        _require_health(consumer)
         takes_input = self._takes_input
         if not takes_input:
             kwargs["max_records"] = None  # all that was fetched, so that the next fetch travels while it is stored
@@ -151,3 +153,10 @@ class SliceThread(driver.AIOKafkaConsumerThread):
             if partition is not None:
                 found[tp] = (partition._position, self._last_handed_out.get(tp))
         return found
+
+
+def _require_health(consumer: AIOKafkaConsumer) -> None:
+    """Raises what has ended a background task of the consumer, or what its group coordinator waits for somebody to
+    hear: aiokafka says so where its consumer is asked for records, and Faust asks the fetcher."""
+    consumer._coordinator.check_errors()
+    require_running(consumer._client._sync_task, consumer._fetcher._fetch_task)

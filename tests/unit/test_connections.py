@@ -1,0 +1,222 @@
+"""Connections that their broker resets, on both event loops, and aiokafka's tasks that end unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import aiokafka.conn
+import pytest
+import uvloop
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
+
+from deploy.embedded.ports import LOOPBACK
+from topics.transport.batches import BatchSender
+from topics.transport.connections import (
+    SteadyConnection,
+    look_for_leaders,
+    require_running,
+    steady_connections,
+)
+from topics.transport.coordinators import Coordinators
+from topics.transport.thread import _require_health
+
+_LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+_VERSIONS = struct.pack(">hi6h", 0, 2, 3, 0, 1, 18, 0, 0)
+"""Metadata 0 and 1, ApiVersions 0."""
+_PATIENCE_S = 10
+
+
+class ResettingBroker:
+    """Answers what versions it knows and who it is, and resets connections when it is told to."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self._open: list[asyncio.StreamWriter] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[ResettingBroker]:
+        server = await asyncio.start_server(self._serve, LOOPBACK, 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            self.reset()
+
+    def reset(self) -> None:
+        """Every connection, so that its other end gets ECONNRESET."""
+        for writer in self._open:
+            at_once = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            writer.transport.abort()
+        self._open.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.append(writer)
+        while True:
+            try:
+                [size] = struct.unpack(">i", await reader.readexactly(4))
+                request = await reader.readexactly(size)
+            except (OSError, EOFError):
+                return
+            [kind] = struct.unpack(">h", request[:2])
+            answer = request[4:8] + (_VERSIONS if kind == 18 else self._metadata())
+            writer.write(struct.pack(">i", len(answer)) + answer)
+
+    def _metadata(self) -> bytes:
+        """One broker, which is the controller, and no topics."""
+        host = struct.pack(">h", len(LOOPBACK)) + LOOPBACK.encode()
+        return struct.pack(">ii", 1, 1) + host + struct.pack(">ihii", self.port, -1, 1, 0)
+
+
+async def what_senders_see(kind: type[AIOKafkaConnection]) -> set[type]:
+    """The errors that are raised by `send`, once in every turn of the loop from the reset until all know of it."""
+    seen: set[type] = set()
+    async with ResettingBroker().running() as broker:
+        connection = kind(LOOPBACK, broker.port)
+        await connection.connect()
+        broker.reset()
+        for _ in range(1000):
+            try:
+                answer = connection.send(MetadataRequest([]))
+            except Exception as error:
+                seen.add(type(error))
+                if not connection.connected():
+                    break
+            else:
+                asyncio.ensure_future(answer).add_done_callback(lambda done: done.exception())
+            await asyncio.sleep(0)
+        connection.close()
+    return seen
+
+
+@_LOOPS
+def test_who_sends_on_a_connection_that_was_reset_is_told_what_is_expected(run: Callable[[Any], Any]) -> None:
+    assert run(what_senders_see(SteadyConnection)) == {KafkaConnectionError}
+
+
+def test_stock_connections_raise_something_else_on_uvloop() -> None:
+    """When this fails, aiokafka or uvloop has mended it, and what we do for it can go."""
+    assert RuntimeError in uvloop.run(what_senders_see(AIOKafkaConnection))
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the clients of this test."""
+    monkeypatch.setattr(aiokafka.conn, "AIOKafkaConnection", AIOKafkaConnection)  # is put back by that
+    steady_connections()
+
+
+@pytest.mark.usefixtures("steady")
+@_LOOPS
+def test_a_client_asks_for_metadata_however_often_it_is_reset(run: Callable[[Any], Any]) -> None:
+    """Once in each of the turns of the loop that a reset takes."""
+
+    async def story() -> None:
+        async with ResettingBroker().running() as broker:
+            client = AIOKafkaClient(bootstrap_servers=f"{LOOPBACK}:{broker.port}")
+            await client.bootstrap()
+            try:
+                for turns in range(12):
+                    assert await asyncio.wait_for(client.force_metadata_update(), _PATIENCE_S)
+                    broker.reset()
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    await asyncio.wait_for(look_for_leaders(client), _PATIENCE_S)
+                assert isinstance(client._conns.popitem()[1], SteadyConnection)
+            finally:
+                await client.close()
+
+    run(story())
+
+
+# -- tasks that end unseen
+
+
+class Ended:
+    """A client whose task has ended: nobody will ever ask for metadata."""
+
+    def __init__(self, how: BaseException) -> None:
+        self._sync_task = failed(how)
+        self.cluster = SimpleNamespace(leader_for_partition=lambda _tp: None)
+
+    async def force_metadata_update(self) -> None:
+        await asyncio.Event().wait()
+
+    async def _wait_on_metadata(self, _topic: str) -> None:
+        pass
+
+    async def coordinator_lookup(self, _kind: Any, _key: str) -> int:
+        raise KafkaConnectionError
+
+
+def failed(how: BaseException) -> asyncio.Future[Any]:
+    future = asyncio.get_running_loop().create_future()
+    future.set_exception(how)
+    return future
+
+
+def _sends_batches(client: Any) -> Awaitable[Any]:
+    return BatchSender(client, None)._leader(aiokafka.TopicPartition("out", 0))
+
+
+def _asks_coordinators(client: Any) -> Awaitable[Any]:
+    return Coordinators(client).become("opentobuy-worker-0", 1000)
+
+
+@pytest.mark.parametrize("work", [look_for_leaders, _sends_batches, _asks_coordinators])
+async def test_nobody_waits_for_a_task_that_has_ended(work: Callable[[Any], Awaitable[Any]]) -> None:
+    client = Ended(KeyError("a bug"))
+    with pytest.raises(KeyError, match="a bug"):
+        await asyncio.wait_for(work(client), _PATIENCE_S)
+
+
+async def test_a_task_that_has_ended_without_an_error_is_one() -> None:
+    async def nothing() -> None: ...
+
+    task = asyncio.create_task(nothing(), name="nothing")
+    require_running(task)
+    await task
+    with pytest.raises(RuntimeError, match=r"nothing.* has ended"):
+        require_running(task)
+
+
+class Quiet:
+    """A consumer of which nothing is wrong."""
+
+    def __init__(self) -> None:
+        running = asyncio.get_running_loop().create_future
+        self._client, self._fetcher = SimpleNamespace(_sync_task=running()), SimpleNamespace(_fetch_task=running())
+        self._coordinator = SimpleNamespace(check_errors=lambda: None)
+
+
+async def test_a_consumer_says_what_has_ended() -> None:
+    _require_health(Quiet())
+    consumer = Quiet()
+    consumer._client._sync_task = failed(KeyError("asks"))
+    with pytest.raises(KeyError, match="asks"):
+        _require_health(consumer)
+    consumer = Quiet()
+    consumer._fetcher._fetch_task = failed(KeyError("fetches"))
+    with pytest.raises(KeyError, match="fetches"):
+        _require_health(consumer)
+
+
+async def test_a_consumer_says_what_its_coordinator_waits_to_tell() -> None:
+    consumer = Quiet()
+
+    def told() -> None:
+        raise KafkaConnectionError
+
+    consumer._coordinator.check_errors = told
+    with pytest.raises(KafkaConnectionError):
+        _require_health(consumer)
