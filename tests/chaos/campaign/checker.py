@@ -39,7 +39,7 @@ from tests.support.checker import Run
 FROM_THE_FUTURE: Final = "from-the-future"
 PARKED: Final = frozenset({"unknown-purchase", "illegal-dispute-stage", "amount-exceeds-purchase"})
 """Outcomes of updates that are refused, with nothing of them on the account: people must look at them."""
-MOST_ORDERS: Final = 100
+MOST_ORDERS: Final = 1000
 """Orders of one account that are tried at most."""
 
 

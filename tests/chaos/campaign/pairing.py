@@ -3,10 +3,10 @@
 Replies come in the order of their inputs, topic by topic; between topics there is no order that Kafka knows. What
 is known: a reply says the account's time when it was decided, which is the message's own time or, if something later
 had been decided before, the time of that. So it never runs backwards, and of several pairs with the same time one whose
-message names it came first; only a refusal that leaves no trace on the account leaves its time as it was, too. The
-broker says when it took the replies: those of one slice before any of the next, and within a slice updates are decided
-before authorisations. Where this leaves a choice, the figures in the replies help, and the journal, which is one
-sequence; see `merged`.
+message names it came first; only a refusal that leaves no trace on the account leaves its time as it was, too. Where
+this leaves a choice, the figures in the replies help, and the journal, which is one sequence. What is left then is
+tried, the likely order first: the broker says when it took the replies, but a backlog's come with the transaction of
+several slices, the updates of all before the decisions of all; see `merged`.
 """
 
 from __future__ import annotations
@@ -208,8 +208,6 @@ def _known_first(update: Pair, decision: Pair, progress: Progress) -> Pair | Non
     for pair in (update, decision):
         if progress.repeats(pair):
             return pair
-    if update.answered_at <= decision.answered_at:  # of one slice, or of an earlier one: a commit lies between two
-        return update
     times = update.reply.decided_at, decision.reply.decided_at
     if times[0] != times[1] and not (_leaves_no_trace(update) or _leaves_no_trace(decision)):
         return update if times[0] < times[1] else decision
@@ -218,10 +216,11 @@ def _known_first(update: Pair, decision: Pair, progress: Progress) -> Pair | Non
 
 
 def _is_likely_first(decision: Pair, update: Pair) -> bool:
-    """Of a slice before, unless the batches of one slice arrived in this order."""
-    if update.answered_at - decision.answered_at > ARRIVE_TOGETHER_MS:
+    """As the broker took the replies. Those of one slice are taken together, and it decides its updates first."""
+    later = update.answered_at - decision.answered_at
+    if later > ARRIVE_TOGETHER_MS:
         return True
-    return _leaves_no_trace(decision) and not _leaves_no_trace(update)
+    return later > 0 and _leaves_no_trace(decision) and not _leaves_no_trace(update)
 
 
 def _leaves_no_trace(pair: Pair) -> bool:
