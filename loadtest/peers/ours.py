@@ -65,24 +65,18 @@ class MinimalEngine:
     def _decide_partition(
         self, partition: int, records: Iterable[ConsumerRecord]
     ) -> tuple[Rows, list[tuple[bytes | None, bytes]]]:
-        overlay: dict[bytes, job.Row] = {}
-        changed: dict[bytes, job.Row] = {}
+        changed: dict[bytes, bytes] = {}
         decisions: list[tuple[bytes | None, bytes]] = []
-        decode, encode = self._decode, self._encode
+        decode, decode_row, encode = self._decode, self._decode_row, self._encode
         for record in records:
             request, key = decode(record.value), record.key
-            row = overlay.get(key)
-            if row is None:
-                row = overlay[key] = self._committed(partition, key)
+            stored = changed.get(key) or self._read_row(partition, key)
+            row = job.Row() if stored is None else decode_row(stored)
             given, is_new = job.answer(row, request)
             if is_new:
-                changed[key] = row
+                changed[key] = encode(row)  # while it is in the processor's cache, as `UnitOfWork.put_away` does
             decisions.append((key, encode(job.addressed(request, given))))
-        return [(key, encode(row)) for key, row in changed.items()], decisions
-
-    def _committed(self, partition: int, key: bytes) -> job.Row:
-        stored = self._read_row(partition, key)
-        return job.Row() if stored is None else self._decode_row(stored)
+        return list(changed.items()), decisions
 
 
 @dataclass(frozen=True, slots=True)
