@@ -43,6 +43,14 @@ def test_a_worker_that_stands_still_ends_and_the_next_one_goes_on(fault: str, em
         Run(kafka).check()
 
 
+def test_a_worker_that_would_not_hear_of_new_leaders_ends(empty_kafka: str, tmp_path: Path) -> None:
+    """aiokafka's task for it ended unseen, and what the worker did not hear of was decided by nobody."""
+    with worker(empty_kafka, tmp_path, fault="DEAF") as deaf:
+        assert deaf.wait_ended() == EXIT_UNKNOWN_OUTCOME
+        assert "worker ends: a part of it has failed" in deaf.output()
+        assert deaf.output().rstrip().endswith("LookupError: nobody expects this")
+
+
 def decides(kafka: str, only: WorkerProcess, count: int) -> None:
     at = just_now()
     send(producer(kafka), [say.request(f"ref-{count}-{n}", account="acct-1", transmitted_at=at) for n in range(count)])

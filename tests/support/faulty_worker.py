@@ -9,6 +9,7 @@ DAMAGED:WRITER      the first write to its store finds that damaged, by the main
 BROKEN              writing to its store while it is restored raises what nobody expects
 STALE:COUNT         its group's coordinator tells offsets of COUNT records before those that were committed
 SLOW_RECOVERY:S     its tables are not restored before S seconds have passed
+DEAF                the task that asks for metadata on behalf of its consumer fails once input flows
 EARLY               the seek that Faust makes between resuming input and emptying the streams' queues takes until a
                     slice is in a queue (at most 2 s), and the agent is slow to take it out
 
@@ -35,6 +36,7 @@ from tables.store import RowStore
 from tests.support import next_row
 from topics.transport.consumer import SliceConsumer
 from topics.transport.recovery import MarkerAwareRecovery
+from topics.transport.thread import SliceThread
 
 
 class Fault:
@@ -129,6 +131,21 @@ def let_recovery_take(seconds: int) -> None:
     MarkerAwareRecovery.need_recovery = need_it_longer  # type: ignore[method-assign]
 
 
+def let_metadata_fail() -> None:
+    fetch_records = SliceThread._fetch_records
+
+    async def fail(*_cluster_and_topics: Any) -> None:
+        raise LookupError("nobody expects this")
+
+    async def fail_and_fetch(thread: SliceThread, consumer: Any, *rest: Any, **named: Any) -> Any:
+        if thread._takes_input:
+            consumer._client._metadata_update = fail
+            consumer._client.force_metadata_update()
+        return await fetch_records(thread, consumer, *rest, **named)
+
+    SliceThread._fetch_records = fail_and_fetch  # type: ignore[method-assign]
+
+
 def main() -> None:
     plan = os.environ.get("OTB_FAULT", "")
     if os.environ.get("OTB_NEXT_ROW"):
@@ -139,6 +156,7 @@ def main() -> None:
         "EARLY": let_input_come_early,
         "STANDSTILL": lambda: let_the_agent_stand_still(int(rest)),
         "BROKEN": let_a_restore_be_broken,
+        "DEAF": let_metadata_fail,
         "DAMAGED": lambda: let_the_store_be_damaged(rest),
         "STALE": lambda: let_offsets_be_stale(int(rest)),
         "SLOW_RECOVERY": lambda: let_recovery_take(int(rest)),
