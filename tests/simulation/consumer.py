@@ -18,7 +18,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from faust.types import TP
 
 from tests.simulation.broker import Broker
-from tests.simulation.requests import Requests
+from tests.simulation.requests import Requests, RunsOn
 from tests.simulation.schedule import Schedule
 from tests.simulation.store import Store
 from tests.simulation.turns import turn, until
@@ -39,6 +39,8 @@ class Client:
     """As much of aiokafka's consumer, its fetcher and its coordinator as the real classes touch. `membership` is the
     coordinator's own view of its place."""
 
+    _fetch_task = RunsOn()
+
     def __init__(self, broker: Broker, schedule: Schedule, instance: str, most: int) -> None:
         self.positions: dict[TP, int | None] = {}
         self.active: set[TP] = set()  # those that Faust has resumed
@@ -57,6 +59,9 @@ class Client:
     # -- coordinator
 
     group_id = "opentobuy"
+
+    def check_errors(self) -> None:
+        """It has nothing to tell."""
 
     @property
     def generation(self) -> int:

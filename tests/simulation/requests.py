@@ -19,8 +19,17 @@ PRODUCER_FENCED = 90
 NODE = 0
 
 
+class RunsOn:
+    """A background task of aiokafka: it does not end here."""
+
+    def done(self) -> bool:
+        return False
+
+
 class Requests:
     """The one broker coordinates everything."""
+
+    _sync_task = RunsOn()
 
     def __init__(self, broker: Broker) -> None:
         self.cluster = SimpleNamespace(brokers=lambda: [SimpleNamespace(nodeId=NODE)])
