@@ -190,6 +190,28 @@ async def test_a_task_that_has_ended_without_an_error_is_one() -> None:
         require_running(task)
 
 
+async def test_a_task_that_was_cancelled_was_ended_by_who_closed_its_client() -> None:
+    task = asyncio.create_task(asyncio.sleep(_PATIENCE_S))
+    task.cancel()
+    await asyncio.wait([task])
+    require_running(task, None)
+
+
+async def test_who_looks_for_leaders_as_the_client_is_closed_is_not_told_of_a_fault() -> None:
+    async with ResettingBroker().running() as broker:
+        client = AIOKafkaClient(bootstrap_servers=f"{LOOPBACK}:{broker.port}")
+        await client.bootstrap()
+        broker.reset()
+        looking = asyncio.create_task(look_for_leaders(client))
+        await asyncio.sleep(0)
+        await client.close()
+        await asyncio.wait_for(looking, _PATIENCE_S)
+        late = asyncio.create_task(look_for_leaders(client))
+        await asyncio.sleep(0.05)
+        assert not late.done()
+        late.cancel()
+
+
 class Quiet:
     """A consumer of which nothing is wrong."""
 
@@ -197,6 +219,7 @@ class Quiet:
         running = asyncio.get_running_loop().create_future
         self._client, self._fetcher = SimpleNamespace(_sync_task=running()), SimpleNamespace(_fetch_task=running())
         self._coordinator = SimpleNamespace(check_errors=lambda: None)
+        self._closed = False
 
 
 async def test_a_consumer_says_what_has_ended() -> None:
@@ -209,6 +232,8 @@ async def test_a_consumer_says_what_has_ended() -> None:
     consumer._fetcher._fetch_task = failed(KeyError("fetches"))
     with pytest.raises(KeyError, match="fetches"):
         _require_health(consumer)
+    consumer._closed = True  # they end with it
+    _require_health(consumer)
 
 
 async def test_a_consumer_says_what_its_coordinator_waits_to_tell() -> None:

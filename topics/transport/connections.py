@@ -39,15 +39,16 @@ def steady_connections() -> None:
 
 async def look_for_leaders(client: AIOKafkaClient) -> None:
     """Until the client has asked for metadata once more, successfully or not; raises what has ended the task that
-    asks."""
-    asking = asyncio.ensure_future(client.force_metadata_update())
-    await asyncio.wait({asking, client._sync_task}, return_when=asyncio.FIRST_COMPLETED)
-    require_running(client._sync_task)
+    asks. A client that is closed never asks again."""
+    asking, task = asyncio.ensure_future(client.force_metadata_update()), client._sync_task
+    await asyncio.wait([each for each in (asking, task) if each is not None], return_when=asyncio.FIRST_COMPLETED)
+    require_running(task)
 
 
-def require_running(*tasks: asyncio.Task[Any]) -> None:
-    """Raises what has ended one of aiokafka's background tasks, which last as long as their client or consumer."""
+def require_running(*tasks: asyncio.Task[Any] | None) -> None:
+    """Raises what has ended one of aiokafka's background tasks, which last as long as their client or consumer. Who
+    closes those cancels it."""
     for task in tasks:
-        if task.done():
+        if task is not None and task.done() and not task.cancelled():
             task.result()
             raise RuntimeError(f"aiokafka's {task.get_coro()} has ended")

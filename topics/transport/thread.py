@@ -158,5 +158,6 @@ class SliceThread(driver.AIOKafkaConsumerThread):
 def _require_health(consumer: AIOKafkaConsumer) -> None:
     """Raises what has ended a background task of the consumer, or what its group coordinator waits for somebody to
     hear: aiokafka says so where its consumer is asked for records, and Faust asks the fetcher."""
-    consumer._coordinator.check_errors()
-    require_running(consumer._client._sync_task, consumer._fetcher._fetch_task)
+    if not consumer._closed:
+        consumer._coordinator.check_errors()
+        require_running(consumer._client._sync_task, consumer._fetcher._fetch_task)
