@@ -14,6 +14,7 @@ from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.consumer.subscription_state import SubscriptionState
 
 from topics.declarations import AUTHORIZATIONS, CLEARINGS
+from topics.transport import fetching as transport_fetching
 from topics.transport.fetching import HeldFetcher
 from topics.transport.rationing import RationingFetcher
 
@@ -87,6 +88,45 @@ async def test_in_whatever_order_they_come(turn: int) -> None:
         fetcher.let_go()
         await turns()
         assert len(broker.asked) == 2
+
+
+async def held_again(fetcher: Any, broker: Broker) -> None:
+    """A fetch was let go and answered, and the next is held back and let go."""
+    fetcher.hold()
+    broker.answer()
+    await turns()
+    fetcher.let_go()
+    await turns()
+
+
+async def test_fetches_are_let_go_some_time_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_fetching, "APART_S", 0.05)
+    async with fetching(HeldFetcher, _REQUESTS) as (fetcher, broker):
+        since = asyncio.get_running_loop().time()
+        await held_again(fetcher, broker)
+        assert len(broker.asked) == 2, "the first at once"
+        fetcher.let_go()
+        await held_again(fetcher, broker)
+        assert fetcher.held
+        while fetcher.held:
+            fetcher.let_go()
+            await asyncio.sleep(0.001)
+        await turns()
+        assert len(broker.asked) == 3
+        assert asyncio.get_running_loop().time() - since >= 0.05
+
+
+async def test_what_is_held_again_before_it_was_let_go_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_fetching, "APART_S", 0.01)
+    async with fetching(HeldFetcher, _REQUESTS) as (fetcher, broker):
+        await held_again(fetcher, broker)
+        await held_again(fetcher, broker)
+        fetcher.hold()
+        await asyncio.sleep(0.05)
+        assert fetcher.held
+        fetcher.let_go()
+        await turns()
+        assert len(broker.asked) == 3
 
 
 async def test_stock_aiokafka_sleeps_then() -> None:
