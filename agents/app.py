@@ -45,6 +45,7 @@ from models.authorization import Policy
 from models.scoring.onnx import FraudModel
 from tables import accounts, rows
 from tables.source_offsets import SourceOffsets
+from tables.store import begin_merging
 from tables.sweep import RoundRobin
 from tables.uncommitted import Uncommitted
 from topics import admin
@@ -292,7 +293,7 @@ async def prepare(settings: Settings) -> Ground:
 
 def run(settings: Settings, step: Step = lambda _name: None) -> None:
     """Run a worker until it is told to stop; never returns."""
-    cores.stay_on(settings.worker_core)
+    cores.stay_on(settings.worker_core, begin_beside=begin_merging)
     faust_app.prepare_process()
     worker = build(settings, asyncio.run(prepare(settings)), step)
     server, _thread = start_http_server(

@@ -7,6 +7,7 @@ need, and beside servers on the same machine they push each other out of the way
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 
 class UnusableCore(ValueError):
@@ -24,10 +25,16 @@ def spare() -> int | None:
     return max(cores) if len(cores) > 1 else None
 
 
-def stay_on(core: int | None) -> None:
-    """From now on this thread, and those it starts, run there; None: anywhere. Raises UnusableCore."""
+def stay_on(core: int | None, begin_beside: Callable[[], None] = lambda: None) -> None:
+    """From now on this thread, and those it starts, run there; None: anywhere. Threads that `begin_beside` starts run
+    on the other cores, if there are any. Raises UnusableCore."""
     if core is None:
         return
-    if core not in usable():
-        raise UnusableCore(f"this process may use cores {', '.join(map(str, sorted(usable()))) or 'that are not told'}")
+    cores = usable()
+    if core not in cores:
+        raise UnusableCore(f"this process may use cores {', '.join(map(str, sorted(cores))) or 'that are not told'}")
+    others = cores - {core}
+    if others:
+        os.sched_setaffinity(0, others)
+        begin_beside()
     os.sched_setaffinity(0, {core})

@@ -101,6 +101,14 @@ def open_database(path: Path) -> rocksdict.Rdict:
     return rocksdict.Rdict(str(path), options=options)
 
 
+def begin_merging() -> None:
+    """Start RocksDB's threads, one that merges files and one that writes new ones, as it would itself with the first
+    database: they run on the cores of the thread that calls this."""
+    environment = rocksdict.Env()  # that of the process
+    environment.set_low_priority_background_threads(1)
+    environment.set_high_priority_background_threads(1)
+
+
 class RowStore(rocksdb.Store):
     """Rows by account id, beside the changelog offset up to which they are complete."""
 

@@ -36,6 +36,30 @@ def test_threads_that_are_started_later_stay_there_as_well() -> None:
     assert in_a_thread(stay) == [{last}, {last}]
 
 
+@pytest.mark.skipif(len(cores.usable()) < 2, reason="there is one core")
+def test_what_is_begun_beside_it_runs_on_the_other_cores() -> None:
+    every = cores.usable()
+
+    def stay() -> list[set[int]]:
+        seen: list[set[int]] = []
+        cores.stay_on(max(every), begin_beside=lambda: seen.append(os.sched_getaffinity(0)))
+        return [*seen, os.sched_getaffinity(0)]
+
+    assert in_a_thread(stay) == [every - {max(every)}, {max(every)}]
+
+
+def test_where_there_is_no_other_core_nothing_is_begun_beside_it() -> None:
+    only = max(cores.usable())
+
+    def stay() -> list[str]:
+        begun: list[str] = []
+        os.sched_setaffinity(0, {only})
+        cores.stay_on(only, begin_beside=lambda: begun.append("something"))
+        return begun
+
+    assert in_a_thread(stay) == []
+
+
 def test_without_a_core_nothing_changes() -> None:
     before = os.sched_getaffinity(0)
     cores.stay_on(None)
