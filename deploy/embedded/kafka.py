@@ -60,7 +60,7 @@ SHORT_LIVED = ("-XX:TieredStopAtLevel=1",)
 """For a JVM that lives for seconds: compile quickly, never well (a broker's first seconds cost a third less)."""
 BESIDE_OTHERS = (
     # Compile methods well, each with less of what it calls. With the JVM's own limits the largest take C2 half a second
-    # each and all of them twice as long, to save a twentieth of a broker's processor time (docs/performance.md).
+    # each and all of them twice as long, to save its request threads a tenth of their time (docs/performance.md).
     "-XX:FreqInlineSize=60",
     "-XX:InlineSmallCode=500",
     # Ask the system for the heap's memory at the start, 0.2 s, and not in the first collections: they took 100 ms.
