@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -105,7 +106,6 @@ async def test_fetches_are_let_go_some_time_apart(monkeypatch: pytest.MonkeyPatc
         since = asyncio.get_running_loop().time()
         await held_again(fetcher, broker)
         assert len(broker.asked) == 2, "the first at once"
-        fetcher.let_go()
         await held_again(fetcher, broker)
         assert fetcher.held
         while fetcher.held:
@@ -127,6 +127,18 @@ async def test_what_is_held_again_before_it_was_let_go_stays(monkeypatch: pytest
         fetcher.let_go()
         await turns()
         assert len(broker.asked) == 3
+
+
+async def test_so_does_what_was_let_go_again_by_a_loop_that_was_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_fetching, "APART_S", 0.01)
+    async with fetching(HeldFetcher, _REQUESTS) as (fetcher, broker):
+        await held_again(fetcher, broker)
+        await held_again(fetcher, broker)
+        time.sleep(0.02)  # noqa: ASYNC251 - the event loop is kept from calling what is due
+        fetcher.let_go()
+        fetcher.hold()
+        await asyncio.sleep(0.05)
+        assert fetcher.held
 
 
 async def test_stock_aiokafka_sleeps_then() -> None:

@@ -67,9 +67,11 @@ class HeldFetcher(PatientFetcher):
 
     def let_go(self) -> None:
         """Now, or when it is time; from the event loop's thread."""
+        if self._letting_go is not None:
+            return
         if self._loop.time() >= self._not_before_s:
             self._go()
-        elif self._letting_go is None:
+        else:
             self._letting_go = self._loop.call_at(self._not_before_s, self._go)
 
     def _go(self) -> None:
