@@ -25,6 +25,11 @@ def spare() -> int | None:
     return max(cores) if len(cores) > 1 else None
 
 
+def beside_servers(told: int | None) -> int | None:
+    """Where a worker stays that has servers of its own beside it: where it is told, else on the spare core."""
+    return spare() if told is None else told
+
+
 def stay_on(core: int | None, begin_beside: Callable[[], None] = lambda: None) -> None:
     """From now on this thread, and those it starts, run there; None: anywhere. Threads that `begin_beside` starts run
     on the other cores, if there are any. Raises UnusableCore."""

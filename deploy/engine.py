@@ -86,7 +86,7 @@ def engine(settings: Settings, run: Run, on_progress: Callable[[str], None]) -> 
     on_progress("starting worker and sink")
     with (
         child("sink", command("sink"), run.folder, variables, BACKGROUND) as sink,
-        child("worker", command("worker"), run.folder, _beside_servers() | variables) as worker,
+        child("worker", command("worker"), run.folder, variables | _its_core(settings)) as worker,
     ):
         sink.wait_ready(READY_SECONDS)
         worker.wait_ready(READY_SECONDS, on_progress)
@@ -95,9 +95,9 @@ def engine(settings: Settings, run: Run, on_progress: Callable[[str], None]) -> 
         yield Engine(worker, sink)
 
 
-def _beside_servers() -> dict[str, str]:
-    """The worker keeps out of their way, unless the settings say where it stays."""
-    core = cores.spare()
+def _its_core(settings: Settings) -> dict[str, str]:
+    """The worker's, out of the way of the servers unless the settings say where."""
+    core = cores.beside_servers(settings.worker_core)
     return {} if core is None else {"OTB_WORKER_CORE": str(core)}
 
 

@@ -81,7 +81,7 @@ def _wanted(
     wanted: list[Server] = []
     if not settings.kafka:
         node = Node(1, broker_port=reserve(), controller_port=reserve())
-        core = cores.spare() if settings.worker_core is None else settings.worker_core
+        core = cores.beside_servers(settings.worker_core)
         wanted.append(Broker(node, [node], folder / "kafka", jars, jvm_options=jvm_options, kept_off=core))
     if not settings.postgres_dsn:
         wanted.append(Postgres(folder / "postgres", port=reserve(), niceness=BACKGROUND))

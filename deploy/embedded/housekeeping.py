@@ -22,20 +22,15 @@ LAST: Final = 19
 
 
 def keep_off(broker: int, core: int) -> None:
-    """The housekeeping threads of a process leave `core` to others. Without effect where there is no other, or the
-    system does not tell threads apart."""
+    """The housekeeping threads of a process leave `core` to others, where there is another to stay on, and its cleaner
+    comes last. Without effect where the system does not tell threads apart."""
     for thread, name in _threads(broker):
         if name in HOUSEKEEPERS:
             with suppress(ProcessLookupError):  # ended since
-                _keep_off(thread, core)
+                if others := os.sched_getaffinity(thread) - {core}:
+                    os.sched_setaffinity(thread, others)
                 if name == CLEANER:
                     os.setpriority(os.PRIO_PROCESS, thread, LAST)
-
-
-def _keep_off(thread: int, core: int) -> None:
-    others = os.sched_getaffinity(thread) - {core}
-    if others:
-        os.sched_setaffinity(thread, others)
 
 
 def _threads(process: int) -> list[tuple[int, str]]:

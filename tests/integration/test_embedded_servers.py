@@ -71,16 +71,18 @@ def test_no_index_file_is_larger_than_what_a_first_write_may_read_ahead(run: Run
 
 @pytest.mark.skipif(cores.spare() is None, reason="there is one core")
 def test_housekeeping_of_kafka_leaves_the_workers_core_alone_and_nothing_else_does(run: Run) -> None:
-    [server] = [server for server in run.servers if "kafka.Kafka" in psutil.Process(server.pid).cmdline()]
-    threads = [(int(each.name), (each / "comm").read_text().strip()) for each in _tasks(server.pid)]
+    tasks = Path(f"/proc/{_kafka(run)}/task").iterdir()
+    threads = [(int(each.name), (each / "comm").read_text().strip()) for each in tasks]
     off = {name for thread, name in threads if cores.spare() not in os.sched_getaffinity(thread)}
     assert off == HOUSEKEEPERS & {name for _, name in threads} >= {CLEANER, "C1 CompilerThre"}
     last = {name for thread, name in threads if os.getpriority(os.PRIO_PROCESS, thread) == LAST}
     assert last == {CLEANER}
 
 
-def _tasks(process: int) -> Iterator[Path]:
-    return Path(f"/proc/{process}/task").iterdir()
+def _kafka(run: Run) -> int:
+    """The broker's process id."""
+    [pid] = [server.pid for server in run.servers if "kafka.Kafka" in psutil.Process(server.pid).cmdline()]
+    return pid
 
 
 def test_kafka_creates_no_undeclared_topic(run: Run) -> None:
@@ -148,8 +150,7 @@ def test_the_jvm_uses_what_it_learned_and_does_without_what_does_not_fit(
     run: Run, tmp_path: Path, kafka_jars: list[Path]
 ) -> None:
     assert learned(kafka_jars).stat().st_size > 10_000_000
-    [server] = [server for server in run.servers if "kafka.Kafka" in psutil.Process(server.pid).cmdline()]
-    assert _maps(server.pid, learned(kafka_jars))
+    assert _maps(_kafka(run), learned(kafka_jars))
     jars = [tmp_path / jar.name for jar in kafka_jars]
     for jar, original in zip(jars, kafka_jars, strict=True):
         jar.symlink_to(original)

@@ -77,3 +77,5 @@ def test_beside_servers_it_is_the_last_of_several(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: usable)
     assert cores.spare() == spare
+    assert cores.beside_servers(None) == spare
+    assert cores.beside_servers(0) == 0, "where it is told"
