@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from deploy.embedded.errors import StartError
 LOCK = Path(__file__).with_name("kafka-jars.txt")
 _PARALLEL_DOWNLOADS = 6
 _TIMEOUT_S = 60
+PATIENCE_S = 60.0
+"""How long a host that cannot be reached is asked again for a jar. What it answers counts at once."""
+_PAUSE_S = 2.0
+_UNREACHABLE = frozenset({"ConnectionError", "ConnectTimeout", "ProxyError", "ReadTimeout", "ChunkedEncodingError"})
+"""Errors of requests, which is not imported here. Not among them: a certificate that is not trusted."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +62,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def obtain(jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], None]) -> list[Path]:
+def obtain(
+    jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], None], patience_s: float = PATIENCE_S
+) -> list[Path]:
     """Paths of the jars in `folder`, each verified; those missing or damaged are fetched first.
 
     Several processes may do this at once: a jar appears under its name only whole and verified (atomic rename).
@@ -65,7 +73,7 @@ def obtain(jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], None]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     missing = [jar for jar in jars if not _holds(folder / jar.file_name, jar)]
     if missing:
-        _fetch_all(missing, folder, on_progress)
+        _fetch_all(missing, folder, on_progress, patience_s)
     return [folder / jar.file_name for jar in jars]
 
 
@@ -73,12 +81,13 @@ def _holds(path: Path, jar: Jar) -> bool:
     return path.exists() and sha256(path) == jar.sha256
 
 
-def _fetch_all(jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], None]) -> None:
+def _fetch_all(jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], None], patience_s: float) -> None:
+    give_up_at = time.monotonic() + patience_s
     with (
         tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch,
         ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool,
     ):
-        fetched = [pool.submit(_fetch, jar, Path(scratch), folder) for jar in jars]
+        fetched = [pool.submit(_fetch, jar, Path(scratch), folder, give_up_at) for jar in jars]
         try:
             for done, future in enumerate(as_completed(fetched), 1):
                 on_progress(f"Kafka: jar {done} of {len(jars)}: {future.result().file_name}")
@@ -86,21 +95,28 @@ def _fetch_all(jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], N
             pool.shutdown(cancel_futures=True)
 
 
-def _fetch(jar: Jar, scratch: Path, folder: Path) -> Jar:
-    from jgo.maven import MavenContext  # noqa: PLC0415 (takes half a second to import, and only a first start needs it)
-
-    context = MavenContext(repo_cache=scratch, timeout=_TIMEOUT_S)
-    artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
-    try:
-        path = Path(artifact.resolve())
-    except (RuntimeError, OSError) as error:
-        raise StartError(
-            f"cannot fetch {jar.file_name}: {_cause(error)}; or set OTB_KAFKA to a broker of yours"
-        ) from error
+def _fetch(jar: Jar, scratch: Path, folder: Path, give_up_at: float) -> Jar:
+    path = _download(jar, scratch, give_up_at)
     if sha256(path) != jar.sha256:
         raise StartError(f"{jar.file_name} is not the file that {LOCK.name} pins: its SHA-256 is {sha256(path)}")
     path.replace(folder / jar.file_name)
     return jar
+
+
+def _download(jar: Jar, scratch: Path, give_up_at: float) -> Path:
+    """The file as the package host gave it, in a folder of its own: half of one stays behind when a try breaks off."""
+    from jgo.maven import MavenContext  # noqa: PLC0415 (takes half a second to import, and only a first start needs it)
+
+    while True:
+        context = MavenContext(repo_cache=Path(tempfile.mkdtemp(dir=scratch)), timeout=_TIMEOUT_S)
+        try:
+            return Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
+        except (RuntimeError, OSError) as error:
+            if type(error).__name__ not in _UNREACHABLE or time.monotonic() + _PAUSE_S > give_up_at:
+                raise StartError(
+                    f"cannot fetch {jar.file_name}: {_cause(error)}; or set OTB_KAFKA to a broker of yours"
+                ) from error
+            time.sleep(_PAUSE_S)
 
 
 def _cause(error: Exception) -> str:

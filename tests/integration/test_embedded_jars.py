@@ -5,8 +5,10 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from deploy.embedded.errors import StartError
 from deploy.embedded.jars import LOCK, Jar, obtain, parse_lock, sha256
@@ -54,8 +56,43 @@ def test_a_jar_that_cannot_be_had_is_one_clear_line(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with pytest.raises(StartError, match=f"cannot fetch {small.file_name}: .*OTB_KAFKA") as caught:
-        obtain([small], tmp_path, print)
+        obtain([small], tmp_path, print, patience_s=0)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault", [requests.ConnectionError, requests.ReadTimeout, requests.exceptions.ChunkedEncodingError]
+)
+def test_a_network_that_is_gone_for_a_moment_is_asked_again(
+    tmp_path: Path, small: Jar, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
+    asked = fail_at_first(monkeypatch, fault)
+    assert sha256(obtain([small], tmp_path, print)[0]) == small.sha256
+    assert len(asked) > 1
+
+
+def test_a_certificate_that_is_not_trusted_is_told_at_once(
+    tmp_path: Path, small: Jar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = fail_at_first(monkeypatch, requests.exceptions.SSLError)
+    with pytest.raises(StartError, match="REQUESTS_CA_BUNDLE"):
+        obtain([small], tmp_path, print)
+    assert len(asked) == 1
+
+
+def fail_at_first(monkeypatch: pytest.MonkeyPatch, fault: type[Exception]) -> list[str]:
+    """What is asked of the network from now on; the first request fails."""
+    asked: list[str] = []
+    ask = requests.request
+
+    def once(method: str, url: str, **named: Any) -> requests.Response:
+        asked.append(url)
+        if len(asked) == 1:
+            raise fault(url)
+        return ask(method, url, **named)
+
+    monkeypatch.setattr(requests, "request", once)
+    return asked
 
 
 @pytest.mark.parametrize("line", ["abc", "0" * 64, f"{'0' * 64}  group:artifact", f"{'0' * 63}  g:a:1"])
