@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from deploy.embedded.errors import StartError
 from deploy.embedded.ports import LOOPBACK
@@ -21,7 +22,7 @@ _OWNER = "otb"
 _ROOT_RUNS_AS = "nobody"  # the server refuses to run as root
 _START_S = 30
 _STOP_S = 5
-_SETTINGS = {
+SETTINGS: Final = {
     "listen_addresses": LOOPBACK,
     "unix_socket_directories": "",
     "max_connections": "100",
@@ -93,7 +94,7 @@ class Postgres:
         """Start the process; it is not ready yet. Raises OSError."""
         settings = [
             word
-            for key, value in {**_SETTINGS, **self.settings, "port": str(self.port)}.items()
+            for key, value in {**SETTINGS, **self.settings, "port": str(self.port)}.items()
             for word in ("-c", f"{key}={value}")
         ]
         command = self._command(str(self.programs / "postgres"), "-D", str(self._data), *settings)

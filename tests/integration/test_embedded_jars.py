@@ -61,7 +61,14 @@ def test_a_jar_that_cannot_be_had_is_one_clear_line(
 
 
 @pytest.mark.parametrize(
-    "fault", [requests.ConnectionError, requests.ReadTimeout, requests.exceptions.ChunkedEncodingError]
+    "fault",
+    [
+        requests.ConnectionError,
+        requests.ConnectTimeout,
+        requests.ReadTimeout,
+        requests.exceptions.ProxyError,
+        requests.exceptions.ChunkedEncodingError,
+    ],
 )
 def test_a_network_that_is_gone_for_a_moment_is_asked_again(
     tmp_path: Path, small: Jar, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]

@@ -238,7 +238,7 @@ def test_a_port_taken_meanwhile_is_answered_by_another_try(
 def test_a_start_that_fails_says_why_in_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.embedded.postgres._SETTINGS", {"max_connections": "none"})
+    monkeypatch.setattr("deploy.embedded.postgres.SETTINGS", {"max_connections": "none"})
     settings = Settings(kafka=ELSEWHERE, postgres_dsn=None, home=tmp_path)
     with pytest.raises(StartError, match="max_connections") as caught, servers(settings, print):
         pytest.fail("started with a setting that PostgreSQL refuses")

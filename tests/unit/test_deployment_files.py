@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from agents.metrics import WorkerMetrics
 from deploy.embedded.kafka import VERSION, Node, node_config
+from deploy.embedded.postgres import SETTINGS
 from sinks.ledger.metrics import LedgerMetrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -29,6 +30,13 @@ def test_the_broker_in_a_container_is_set_up_like_the_embedded_one() -> None:
     environment.pop("KAFKA_HEAP_OPTS")
     assert environment == {f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in embedded.items()}
     assert _services()["kafka"]["image"].endswith(f":{VERSION}")
+
+
+def test_postgresql_in_a_container_is_told_what_the_embedded_one_is() -> None:
+    words = [word for word in _services()["postgres"]["command"][1:] if word != "-c"]
+    told = dict(word.split("=", 1) for word in words)
+    assert {"max_wal_size", "checkpoint_timeout"} <= told.keys()
+    assert told == {key: SETTINGS[key] for key in told}
 
 
 def test_no_service_is_published_beyond_loopback() -> None:
