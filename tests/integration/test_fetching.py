@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
-from aiokafka.protocol.fetch import FetchRequest
 
 from tests.support.topics import make_topics
 from topics.transport import fetching
+from topics.transport.fetch_wire import Fetch
 from topics.transport.fetching import HeldFetcher, make_patient
 
 
@@ -63,8 +63,8 @@ async def idle(kafka: str, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, 
     send = consumer._client.send
 
     async def note(node: int, request: object, **named: object) -> object:
-        if isinstance(request, FetchRequest):
-            waits.append(request._max_wait_ms)
+        if isinstance(request, Fetch):
+            waits.append(int.from_bytes(request.encode()[4:8]))
         return await send(node, request, **named)
 
     consumer._client.send = note

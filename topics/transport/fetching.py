@@ -28,6 +28,8 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 
+from topics.transport.fetch_wire import fetch
+
 LONGEST_WAIT_MS: Final = 250
 APART_S: Final = 0.002
 
@@ -49,7 +51,8 @@ class PatientFetcher(Fetcher):  # type: ignore[misc]
             self._loop.call_soon(self._notify, self._wait_consume_future)
         may_wait = self.patient() and not self._records  # else of what waits here no more is fetched until it is back
         self._fetch_max_wait_ms = max(self.shortest_ms, self._wait_ms if may_wait else 0)
-        return super()._get_actions_per_node(assignment)
+        fetches, *others = super()._get_actions_per_node(assignment)
+        return [(node, fetch(request)) for node, request in fetches], *others
 
 
 class HeldFetcher(PatientFetcher):

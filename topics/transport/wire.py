@@ -13,17 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
 from struct import Struct
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from aiokafka import TopicPartition
-from aiokafka.errors import IncompatibleBrokerVersion
-from aiokafka.protocol.api import RequestStruct, Response
+from aiokafka.protocol.api import Response
 from aiokafka.protocol.types import Schema
 
+from topics.transport.layout import INT16, INT32, Ready, string, string_at
 from topics.transport.protocol import TxnOffsetCommitResponseV3
 
-_INT16: Final = Struct(">h")
-_INT32: Final = Struct(">i")
 _PRODUCER: Final = Struct(">qh")
 _OFFSET: Final = Struct(">iqi")  # partition, offset, leader epoch
 _ADDED: Final = Struct(">ih")  # partition, error code
@@ -67,34 +65,12 @@ class Answer(Response):  # type: ignore[misc]
         raise NotImplementedError
 
 
-class Ready(RequestStruct):  # type: ignore[misc]
-    """A request whose bytes are made; stands for both of aiokafka's classes, the request and the one of a version."""
-
-    API_KEY = -1
-    API_VERSION = -1
-    RESPONSE_TYPE: ClassVar[type[Response]] = Answer
-    SCHEMA = Schema()
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def prepare(self, versions: Mapping[int, tuple[int, int]]) -> Self:
-        """`versions`: {API key: (lowest, highest)} of the broker; raises IncompatibleBrokerVersion."""
-        lowest, highest = versions.get(self.API_KEY, (0, -1))
-        if not lowest <= self.API_VERSION <= highest:
-            raise IncompatibleBrokerVersion(f"{type(self).__name__} v{self.API_VERSION} is unknown to the broker")
-        return self
-
-    def encode(self) -> bytes:
-        return self._body
-
-
 class OneCode(Answer):
     """throttle time, error code"""
 
     @staticmethod
     def codes_in(body: bytes) -> Mapping[Any, int]:
-        return {"": _INT16.unpack_from(body, 4)[0]}
+        return {"": INT16.unpack_from(body, 4)[0]}
 
 
 class PartitionsAdded(Answer):
@@ -180,15 +156,15 @@ class EndTransaction(Ready):
 @lru_cache(maxsize=256)
 def add_partitions(sender: Identity, partitions: frozenset[TopicPartition]) -> AddPartitions:
     """`partitions` as a set that can be remembered: a worker announces much the same ones over and over."""
-    parts = [_identity(sender), _INT32.pack(len(by_topic := _by_topic(partitions)))]
+    parts = [_identity(sender), INT32.pack(len(by_topic := _by_topic(partitions)))]
     for topic, numbers in by_topic.items():
-        parts += [_string(topic), _INT32.pack(len(numbers)), *map(_INT32.pack, numbers)]
+        parts += [string(topic), INT32.pack(len(numbers)), *map(INT32.pack, numbers)]
     return AddPartitions(b"".join(parts))
 
 
 @lru_cache(maxsize=16)
 def add_offsets(sender: Identity, group_id: str) -> AddOffsets:
-    return AddOffsets(_identity(sender) + _string(group_id))
+    return AddOffsets(_identity(sender) + string(group_id))
 
 
 def commit_offsets(
@@ -212,12 +188,12 @@ def produce(
 ) -> Produce:
     """Acknowledged by all replicas in sync. `transactional_id`: None for batches of no transaction."""
     by_topic = _by_topic(batches)
-    transaction = _NO_STRING if transactional_id is None else _string(transactional_id)
+    transaction = _NO_STRING if transactional_id is None else string(transactional_id)
     parts: list[bytes | bytearray] = [
-        transaction, _PRODUCE.pack(_ALL_REPLICAS, timeout_ms), _INT32.pack(len(by_topic)),
+        transaction, _PRODUCE.pack(_ALL_REPLICAS, timeout_ms), INT32.pack(len(by_topic)),
     ]  # fmt: skip
     for topic, partitions in by_topic.items():
-        parts += [_string(topic), _INT32.pack(len(partitions))]
+        parts += [string(topic), INT32.pack(len(partitions))]
         for partition in partitions:
             batch = batches[TopicPartition(topic, partition)]
             parts += [_BATCH.pack(partition, len(batch)), batch]
@@ -237,7 +213,7 @@ def _by_topic(partitions: Iterable[TopicPartition]) -> dict[str, Sequence[int]]:
 
 
 def _identity(sender: Identity) -> bytes:
-    return _string(sender.transactional_id) + _PRODUCER.pack(sender.producer_id, sender.epoch)
+    return string(sender.transactional_id) + _PRODUCER.pack(sender.producer_id, sender.epoch)
 
 
 @lru_cache(maxsize=16)
@@ -245,15 +221,9 @@ def _offsets_head(sender: Identity, group_id: str, generation: int, member_id: s
     return b"".join(
         [
             _compact(sender.transactional_id), _compact(group_id), _PRODUCER.pack(sender.producer_id, sender.epoch),
-            _INT32.pack(generation), _compact(member_id), _NO_TAGS if instance_id is None else _compact(instance_id),
+            INT32.pack(generation), _compact(member_id), _NO_TAGS if instance_id is None else _compact(instance_id),
         ]
     )  # fmt: skip
-
-
-@lru_cache(maxsize=256)
-def _string(text: str) -> bytes:
-    encoded = text.encode()
-    return _INT16.pack(len(encoded)) + encoded
 
 
 @lru_cache(maxsize=256)
@@ -273,14 +243,12 @@ def _varint(number: int) -> bytes:
 
 def _each_partition(body: bytes, at: int, layout: Struct) -> Iterator[tuple[TopicPartition, tuple[int, ...]]]:
     """What the array of topics at `at` says of each partition; `layout` begins with the partition's number."""
-    (topics,) = _INT32.unpack_from(body, at)
-    at += _INT32.size
+    (topics,) = INT32.unpack_from(body, at)
+    at += INT32.size
     for _ in range(topics):
-        (length,) = _INT16.unpack_from(body, at)
-        start = at + _INT16.size
-        topic, at = body[start : start + length].decode(), start + length
-        (partitions,) = _INT32.unpack_from(body, at)
-        at += _INT32.size
+        topic, at = string_at(body, at)
+        (partitions,) = INT32.unpack_from(body, at)
+        at += INT32.size
         for _ in range(partitions):
             fields = layout.unpack_from(body, at)
             yield TopicPartition(topic, fields[0]), fields
