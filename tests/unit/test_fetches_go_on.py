@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,12 +16,14 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 
 from topics.declarations import AUTHORIZATIONS, CLEARINGS
 from topics.transport import fetching as transport_fetching
-from topics.transport.fetching import HeldFetcher
+from topics.transport.fetching import HeldFetcher, PatientFetcher
 from topics.transport.rationing import RationingFetcher
 
 _REQUESTS = TopicPartition(AUTHORIZATIONS.name, 0)
 _FILE = TopicPartition(CLEARINGS.name, 0)
 _NOTHING = SimpleNamespace(topics=[], API_VERSION=4)
+_DONE = SimpleNamespace(active=False)
+"""An assignment whose records nobody wants any more."""
 _TURNS = 50
 """Of the event loop: more than anything here takes."""
 
@@ -164,3 +166,60 @@ async def test_a_file_that_was_fetched_and_not_taken_keeps_no_requests_from_bein
         broker.answer()
         await turns()
         assert broker.asked == [{_REQUESTS.topic, _FILE.topic}, {_REQUESTS.topic}]
+
+
+_BOTH = {_REQUESTS.topic, _FILE.topic}
+
+
+@asynccontextmanager
+async def beside_requests() -> AsyncIterator[tuple[Any, Broker]]:
+    """Files were just asked for, and something comes with each fetch."""
+    async with fetching(RationingFetcher, _REQUESTS, _FILE) as (fetcher, broker):
+        fetcher._files_due = {1: float("inf")}
+        yield fetcher, broker
+
+
+async def next_asked(fetcher: Any, broker: Broker) -> set[str]:
+    fetcher._wait_ms = 0
+    broker.answer()
+    await turns()
+    return broker.asked[-1]
+
+
+async def test_files_are_not_asked_for_with_every_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientFetcher, "_proc_fetch_request", always_finds)
+    async with beside_requests() as (fetcher, broker):
+        assert await next_asked(fetcher, broker) == {_REQUESTS.topic}
+        assert await next_asked(fetcher, broker) == {_REQUESTS.topic}
+        fetcher._files_due = {1: 0.0}
+        assert await next_asked(fetcher, broker) == _BOTH
+        assert await next_asked(fetcher, broker) == {_REQUESTS.topic}, "not again so soon"
+
+
+async def test_they_are_where_the_fetch_may_wait_for_long() -> None:
+    async with beside_requests() as (_fetcher, broker):
+        broker.answer()
+        await turns()
+        assert broker.asked[-1] == _BOTH
+
+
+async def test_they_are_where_nothing_else_is_to_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientFetcher, "_proc_fetch_request", always_finds)
+    async with beside_requests() as (fetcher, broker):
+        fetcher._subscriptions.pause(_REQUESTS)
+        assert await next_asked(fetcher, broker) == {_FILE.topic}
+
+
+async def test_they_are_once_one_was_handed_out_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientFetcher, "_proc_fetch_request", always_finds)
+    async with beside_requests() as (fetcher, broker):
+        fetcher._records[_FILE] = FetchResult(_FILE, assignment=_DONE, partition_records=None, backoff=0)
+        fetcher._rations([_FILE], 8, may_raise=True)
+        assert await next_asked(fetcher, broker) == _BOTH
+
+
+async def always_finds(fetcher: Any, _assignment: Any, node: int, request: Any) -> bool:
+    """Like a fetch that has brought something, and was taken at once."""
+    with suppress(asyncio.CancelledError):
+        await fetcher._client.send(node, request)
+    return True

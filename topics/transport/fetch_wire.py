@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 from struct import Struct
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from aiokafka.protocol.api import Response
-from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.types import Schema
 
 from topics.transport.layout import INT32, Ready, string, string_at
@@ -26,12 +25,22 @@ _REST: Final = Struct(">ii")  # preferred replica, bytes of records
 _CONSUMER: Final = -1
 _NO_SESSION: Final = (0, -1)
 _UNKNOWN: Final = -1
+_NO_RACK: Final = ""
 _NOTHING_FORGOTTEN: Final = INT32.pack(0)
 _TOPICS_AT: Final = 10
 """In an answer, behind throttle time, error code and session id."""
 
 Wanted = Sequence[tuple[str, Sequence[tuple[int, int, int]]]]
 """(topic, (partition, offset, most bytes) of each)"""
+
+
+class Limits(NamedTuple):
+    """What an answer may be, and when the broker gives it."""
+
+    wait_ms: int  # at most, for `least_bytes`
+    least_bytes: int
+    most_bytes: int
+    isolation_level: int  # 1: read committed
 
 
 Found = tuple[int, int, int, int, int, Sequence[tuple[int, int]], int, bytes]
@@ -77,22 +86,14 @@ class Fetch(Ready):
         self.topics = topics
 
 
-def fetch(request: FetchRequest) -> Fetch:
-    """What aiokafka's fetcher has made, with its bytes."""
-    head = _HEAD.pack(
-        _CONSUMER,
-        request._max_wait_ms,
-        request._min_bytes,
-        request._max_bytes,
-        request._isolation_level,
-        *_NO_SESSION,
-    )
-    parts = [head, INT32.pack(len(request.topics))]
-    for topic, partitions in request.topics:
+def fetch(limits: Limits, topics: Wanted) -> Fetch:
+    """To be sent by a consumer that has no session with the broker."""
+    parts = [_HEAD.pack(_CONSUMER, *limits, *_NO_SESSION), INT32.pack(len(topics))]
+    for topic, partitions in topics:
         parts += [string(topic), INT32.pack(len(partitions))]
         parts += [_WANTED.pack(number, _UNKNOWN, offset, _UNKNOWN, most) for number, offset, most in partitions]
-    parts += [_NOTHING_FORGOTTEN, string(request._rack_id)]
-    return Fetch(b"".join(parts), request.topics)
+    parts += [_NOTHING_FORGOTTEN, string(_NO_RACK)]
+    return Fetch(b"".join(parts), topics)
 
 
 def _found_at(body: bytes, at: int) -> tuple[Found, int]:

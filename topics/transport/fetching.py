@@ -22,13 +22,16 @@ is left over, at the same latency (docs/performance.md).
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher
 
-from topics.transport.fetch_wire import fetch
+from topics.transport.fetch_wire import Fetch, Limits, fetch
+from topics.transport.survey import Positions, Wanted, survey
 
 LONGEST_WAIT_MS: Final = 250
 APART_S: Final = 0.002
@@ -51,8 +54,22 @@ class PatientFetcher(Fetcher):  # type: ignore[misc]
             self._loop.call_soon(self._notify, self._wait_consume_future)
         may_wait = self.patient() and not self._records  # else of what waits here no more is fetched until it is back
         self._fetch_max_wait_ms = max(self.shortest_ms, self._wait_ms if may_wait else 0)
-        fetches, *others = super()._get_actions_per_node(assignment)
-        return [(node, fetch(request)) for node, request in fetches], *others
+        found = survey(assignment, self._records, self._in_flight, self._client.cluster.leader_for_partition)
+        seconds = found.seconds if found.waiting else self._fetcher_timeout
+        return self._fetches(found.wanted), found.lost, seconds, found.leaderless, found.paused
+
+    def _fetches(self, wanted: Wanted) -> list[tuple[int, Fetch]]:
+        """(node, fetch) of what may be asked for now."""
+        return [(node, self._fetch(positions)) for node, positions in wanted.items() if positions]
+
+    def _fetch(self, positions: Positions) -> Fetch:
+        if len(positions) * self._max_partition_fetch_bytes > self._fetch_max_bytes:
+            random.shuffle(positions)  # a broker fills an answer in this order, and the last may find no room
+        by_topic: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        for (topic, partition), position in positions:
+            by_topic[topic].append((partition, position, self._max_partition_fetch_bytes))
+        limits = Limits(self._fetch_max_wait_ms, self._fetch_min_bytes, self._fetch_max_bytes, self._isolation_level)
+        return fetch(limits, list(by_topic.items()))
 
 
 class HeldFetcher(PatientFetcher):
@@ -83,9 +100,8 @@ class HeldFetcher(PatientFetcher):
         self.held = False
         self._notify(self._wait_consume_future)
 
-    def _get_actions_per_node(self, assignment: Any) -> Any:
-        fetches, *others = super()._get_actions_per_node(assignment)
-        return [] if self.held else fetches, *others
+    def _fetches(self, wanted: Wanted) -> list[tuple[int, Fetch]]:
+        return [] if self.held else super()._fetches(wanted)
 
 
 def make_patient(

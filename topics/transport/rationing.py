@@ -5,20 +5,26 @@ a second. A request that came behind them would wait until all are decided. So a
 of each partition of the other topics a ration; what is left stays in the fetcher, where it is dropped and fetched again
 when the partition is sought or leaves.
 
+A worker asks for requests some hundred times a second, and a broker looks at each partition that it is asked for. So
+files are asked for every `FILES_APART_S`, unless one has just been handed out to its end, or nothing else comes.
+
 A ration grows with the requests beside it, so that files are never starved, not even by a backlog of requests.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
 from topics.declarations import ACCOUNT_EVENTS, CLEARINGS, PAYMENTS
+from topics.transport.fetch_wire import Fetch
 from topics.transport.fetching import HeldFetcher
+from topics.transport.survey import Positions, Wanted
 
 RATIONED: Final = frozenset(spec.name for spec in (CLEARINGS, PAYMENTS, ACCOUNT_EVENTS))
 """Topics whose records may wait for some slices more than a request may."""
@@ -28,6 +34,7 @@ ALONE: Final = 32
 """In a slice without requests. One that comes meanwhile waits for it."""
 A_RECORD_FOR: Final = 4
 """With a backlog of requests: one record of each rationed topic for so many of them."""
+FILES_APART_S: Final = 0.02
 
 Records = dict[TopicPartition, list[ConsumerRecord]]
 
@@ -42,6 +49,9 @@ def ration(requests: int, partitions: int) -> int:
 class RationingFetcher(HeldFetcher):
     """Hands out requests first, and rations of the rest, wherever a number of records is asked for (while input is
     taken). What was fetched and not handed out does not keep others from being fetched, unlike aiokafka's own."""
+
+    _files_due: Mapping[int, float] = MappingProxyType({})
+    """When a node is to be asked for files again, by the event loop's clock."""
 
     async def fetched_records(
         self, partitions: Collection[TopicPartition], timeout: float = 0, max_records: int | None = None  # noqa: ASYNC109 - aiokafka's signature
@@ -61,6 +71,20 @@ class RationingFetcher(HeldFetcher):
                 result._backoff = 0  # seconds for which no other partition of its broker would be fetched
         return super()._get_actions_per_node(assignment)
 
+    def _fetches(self, wanted: Wanted) -> list[tuple[int, Fetch]]:
+        if self.held:
+            return []
+        return super()._fetches({node: self._asked_now(node, positions) for node, positions in wanted.items()})
+
+    def _asked_now(self, node: int, positions: Positions) -> Positions:
+        """Without what comes by the file, where there are others to be asked for and it is not time for files."""
+        now = self._loop.time()
+        others = [each for each in positions if each[0].topic not in RATIONED]
+        if others and now < self._files_due.get(node, 0) and self._fetch_max_wait_ms == self.shortest_ms:
+            return others
+        self._files_due = {**self._files_due, node: now + FILES_APART_S}
+        return positions
+
     async def _take(self, partitions: Collection[TopicPartition], max_records: int) -> Records:
         """All requests, up to `max_records`, and rations beyond them. Nothing is awaited once they are taken."""
         at_once = [tp for tp in partitions if tp.topic not in RATIONED]
@@ -79,6 +103,7 @@ class RationingFetcher(HeldFetcher):
                     found[tp] = records
                 if not result.has_more():
                     del self._records[tp]
+                    self._files_due = {}  # there may be more
                 self._notify(self._wait_consume_future)
             elif not found and may_raise:  # else the error is for the next call
                 del self._records[tp]
