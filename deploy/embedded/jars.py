@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Semaphore
 
 from deploy.embedded.errors import StartError
 
@@ -81,13 +82,32 @@ def _holds(path: Path, jar: Jar) -> bool:
     return path.exists() and sha256(path) == jar.sha256
 
 
+class _Patience:
+    """With a host that cannot be reached, of all who fetch from it; the first of them says so."""
+
+    def __init__(self, seconds: float, on_progress: Callable[[str], None]) -> None:
+        self._until = time.monotonic() + seconds
+        self._on_progress = on_progress
+        self._untold = Semaphore()
+
+    def lasts(self) -> bool:
+        """Whether there is time for a pause."""
+        return time.monotonic() + _PAUSE_S <= self._until
+
+    def pause(self, cause: str) -> None:
+        if self._untold.acquire(blocking=False):
+            left = self._until - time.monotonic()
+            self._on_progress(f"Kafka: the package host cannot be reached ({cause}): trying for another {left:.0f} s")
+        time.sleep(_PAUSE_S)
+
+
 def _fetch_all(jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], None], patience_s: float) -> None:
-    give_up_at = time.monotonic() + patience_s
+    patience = _Patience(patience_s, on_progress)
     with (
         tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch,
         ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool,
     ):
-        fetched = [pool.submit(_fetch, jar, Path(scratch), folder, give_up_at) for jar in jars]
+        fetched = [pool.submit(_fetch, jar, Path(scratch), folder, patience) for jar in jars]
         try:
             for done, future in enumerate(as_completed(fetched), 1):
                 on_progress(f"Kafka: jar {done} of {len(jars)}: {future.result().file_name}")
@@ -95,15 +115,15 @@ def _fetch_all(jars: Sequence[Jar], folder: Path, on_progress: Callable[[str], N
             pool.shutdown(cancel_futures=True)
 
 
-def _fetch(jar: Jar, scratch: Path, folder: Path, give_up_at: float) -> Jar:
-    path = _download(jar, scratch, give_up_at)
+def _fetch(jar: Jar, scratch: Path, folder: Path, patience: _Patience) -> Jar:
+    path = _download(jar, scratch, patience)
     if sha256(path) != jar.sha256:
         raise StartError(f"{jar.file_name} is not the file that {LOCK.name} pins: its SHA-256 is {sha256(path)}")
     path.replace(folder / jar.file_name)
     return jar
 
 
-def _download(jar: Jar, scratch: Path, give_up_at: float) -> Path:
+def _download(jar: Jar, scratch: Path, patience: _Patience) -> Path:
     """The file as the package host gave it, in a folder of its own: half of one stays behind when a try breaks off."""
     from jgo.maven import MavenContext  # noqa: PLC0415 (takes half a second to import, and only a first start needs it)
 
@@ -112,11 +132,12 @@ def _download(jar: Jar, scratch: Path, give_up_at: float) -> Path:
         try:
             return Path(context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve())
         except (RuntimeError, OSError) as error:
-            if type(error).__name__ not in _UNREACHABLE or time.monotonic() + _PAUSE_S > give_up_at:
+            fault = type(error).__name__
+            if fault not in _UNREACHABLE or not patience.lasts():
                 raise StartError(
                     f"cannot fetch {jar.file_name}: {_cause(error)}; or set OTB_KAFKA to a broker of yours"
                 ) from error
-            time.sleep(_PAUSE_S)
+            patience.pause(fault)
 
 
 def _cause(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -73,9 +74,11 @@ def test_a_jar_that_cannot_be_had_is_one_clear_line(
 def test_a_network_that_is_gone_for_a_moment_is_asked_again(
     tmp_path: Path, small: Jar, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
 ) -> None:
-    asked = fail_at_first(monkeypatch, fault)
-    assert sha256(obtain([small], tmp_path, print)[0]) == small.sha256
+    asked, told = fail_at_first(monkeypatch, fault), list[str]()
+    assert sha256(obtain([small], tmp_path, told.append)[0]) == small.sha256
     assert len(asked) > 1
+    assert re.fullmatch(rf"Kafka: .*cannot be reached \({fault.__name__}\): trying for another (60|59) s", told[0])
+    assert told[1:] == [f"Kafka: jar 1 of 1: {small.file_name}"]
 
 
 def test_a_certificate_that_is_not_trusted_is_told_at_once(

@@ -1,7 +1,7 @@
 """Fetch v11, as bytes: what a worker asks its brokers for, some hundred times a second.
 
-aiokafka's schemas walk each field of each partition in Python. A fetch asks for all inputs of a worker's partitions,
-of which few have something new, and to make and read it so took half of what the thread of the consumer did. Layouts
+aiokafka's schemas walk each field of each partition in Python, and few of the partitions that a worker asks for have
+something new: to make fetches and read their answers so took a tenth of what the thread of its consumer does. Layouts
 follow the message definitions of the Kafka protocol guide.
 """
 
@@ -30,7 +30,7 @@ _NOTHING_FORGOTTEN: Final = INT32.pack(0)
 _TOPICS_AT: Final = 10
 """In an answer, behind throttle time, error code and session id."""
 
-Wanted = Sequence[tuple[str, Sequence[tuple[int, int, int]]]]
+Asked = Sequence[tuple[str, Sequence[tuple[int, int, int]]]]
 """(topic, (partition, offset, most bytes) of each)"""
 
 
@@ -81,12 +81,12 @@ class Fetch(Ready):
     API_VERSION = 11
     RESPONSE_TYPE = Fetched
 
-    def __init__(self, body: bytes, topics: Wanted) -> None:
+    def __init__(self, body: bytes, topics: Asked) -> None:
         super().__init__(body)
         self.topics = topics
 
 
-def fetch(limits: Limits, topics: Wanted) -> Fetch:
+def fetch(limits: Limits, topics: Asked) -> Fetch:
     """To be sent by a consumer that has no session with the broker."""
     parts = [_HEAD.pack(_CONSUMER, *limits, *_NO_SESSION), INT32.pack(len(topics))]
     for topic, partitions in topics:

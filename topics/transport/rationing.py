@@ -5,8 +5,9 @@ a second. A request that came behind them would wait until all are decided. So a
 of each partition of the other topics a ration; what is left stays in the fetcher, where it is dropped and fetched again
 when the partition is sought or leaves.
 
-A worker asks for requests some hundred times a second, and a broker looks at each partition that it is asked for. So
-files are asked for every `FILES_APART_S`, unless one has just been handed out to its end, or nothing else comes.
+A worker asks for requests some hundred times a second, and both it and the broker look at each partition that is asked
+for. So what comes by the file is asked for every `FILES_APART_S` only, or when some has been handed out to its end, or
+where nothing else comes.
 
 A ration grows with the requests beside it, so that files are never starved, not even by a backlog of requests.
 """
