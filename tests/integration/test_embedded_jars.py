@@ -77,7 +77,7 @@ def test_a_network_that_is_gone_for_a_moment_is_asked_again(
     asked, told = fail_at_first(monkeypatch, fault), list[str]()
     assert sha256(obtain([small], tmp_path, told.append)[0]) == small.sha256
     assert len(asked) > 1
-    assert re.fullmatch(rf"Kafka: .*cannot be reached \({fault.__name__}\): trying for another (60|59) s", told[0])
+    assert re.fullmatch(rf"Kafka: .*cannot be reached \({fault.__name__}\): trying for another \d+ s", told[0])
     assert told[1:] == [f"Kafka: jar 1 of 1: {small.file_name}"]
 
 
