@@ -179,8 +179,7 @@ async def beside_requests() -> AsyncIterator[tuple[Any, Broker]]:
         yield fetcher, broker
 
 
-async def next_asked(fetcher: Any, broker: Broker) -> set[str]:
-    fetcher._wait_ms = 0
+async def next_asked(broker: Broker) -> set[str]:
     broker.answer()
     await turns()
     return broker.asked[-1]
@@ -189,11 +188,11 @@ async def next_asked(fetcher: Any, broker: Broker) -> set[str]:
 async def test_files_are_not_asked_for_with_every_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PatientFetcher, "_proc_fetch_request", always_finds)
     async with beside_requests() as (fetcher, broker):
-        assert await next_asked(fetcher, broker) == {_REQUESTS.topic}
-        assert await next_asked(fetcher, broker) == {_REQUESTS.topic}
+        assert await next_asked(broker) == {_REQUESTS.topic}
+        assert await next_asked(broker) == {_REQUESTS.topic}
         fetcher._files_due = {1: 0.0}
-        assert await next_asked(fetcher, broker) == _BOTH
-        assert await next_asked(fetcher, broker) == {_REQUESTS.topic}, "not again so soon"
+        assert await next_asked(broker) == _BOTH
+        assert await next_asked(broker) == {_REQUESTS.topic}, "not again so soon"
 
 
 async def test_they_are_where_the_fetch_may_wait_for_long() -> None:
@@ -207,7 +206,7 @@ async def test_they_are_where_nothing_else_is_to_be_asked_for(monkeypatch: pytes
     monkeypatch.setattr(PatientFetcher, "_proc_fetch_request", always_finds)
     async with beside_requests() as (fetcher, broker):
         fetcher._subscriptions.pause(_REQUESTS)
-        assert await next_asked(fetcher, broker) == {_FILE.topic}
+        assert await next_asked(broker) == {_FILE.topic}
 
 
 async def test_they_are_once_one_was_handed_out_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +214,7 @@ async def test_they_are_once_one_was_handed_out_to_its_end(monkeypatch: pytest.M
     async with beside_requests() as (fetcher, broker):
         fetcher._records[_FILE] = FetchResult(_FILE, assignment=_DONE, partition_records=None, backoff=0)
         fetcher._rations([_FILE], 8, may_raise=True)
-        assert await next_asked(fetcher, broker) == _BOTH
+        assert await next_asked(broker) == _BOTH
 
 
 async def always_finds(fetcher: Any, _assignment: Any, node: int, request: Any) -> bool:

@@ -34,7 +34,7 @@ def test_it_is_what_aiokafka_finds(
     fetches, lost, seconds, leaderless, paused = _by_aiokafka(_assignment(tps), records, in_flight, leader)
     assert found.wanted == {node: sorted(_asked(request)) for node, request in fetches}
     assert (found.lost, found.leaderless, found.paused) == (lost, leaderless, paused)
-    assert (found.seconds if found.waiting else TIMEOUT_S) == seconds
+    assert found.seconds(TIMEOUT_S) == seconds
 
 
 def _waiting(seconds: float) -> Any:

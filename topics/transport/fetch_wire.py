@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Self
 from aiokafka.protocol.api import Response
 from aiokafka.protocol.types import Schema
 
-from topics.transport.layout import INT32, Ready, string, string_at
+from topics.transport.layout import INT32, Ready, string, topics_at
 
 _HEAD: Final = Struct(">iiiibii")  # replica, wait, least and most bytes, isolation level, session id and epoch
 _WANTED: Final = Struct(">iiqqi")  # partition, leader epoch, offset, start of the log, most bytes
@@ -60,18 +60,7 @@ class Fetched(Response):  # type: ignore[misc]
 
     @classmethod
     def decode(cls, data: BytesIO) -> Self:
-        body, at = data.read(), _TOPICS_AT + INT32.size
-        topics = []
-        for _ in range(INT32.unpack_from(body, _TOPICS_AT)[0]):
-            topic, at = string_at(body, at)
-            (partitions,) = INT32.unpack_from(body, at)
-            at += INT32.size
-            found = []
-            for _ in range(partitions):
-                each, at = _found_at(body, at)
-                found.append(each)
-            topics.append((topic, found))
-        return cls(topics)
+        return cls(list(topics_at(data.read(), _TOPICS_AT, _found_at)))
 
 
 class Fetch(Ready):

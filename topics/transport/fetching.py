@@ -55,12 +55,16 @@ class PatientFetcher(Fetcher):  # type: ignore[misc]
         may_wait = self.patient() and not self._records  # else of what waits here no more is fetched until it is back
         self._fetch_max_wait_ms = max(self.shortest_ms, self._wait_ms if may_wait else 0)
         found = survey(assignment, self._records, self._in_flight, self._client.cluster.leader_for_partition)
-        seconds = found.seconds if found.waiting else self._fetcher_timeout
+        seconds = found.seconds(self._fetcher_timeout)
         return self._fetches(found.wanted), found.lost, seconds, found.leaderless, found.paused
 
     def _fetches(self, wanted: Wanted) -> list[tuple[int, Fetch]]:
         """(node, fetch) of what may be asked for now."""
-        return [(node, self._fetch(positions)) for node, positions in wanted.items() if positions]
+        return [(node, self._fetch(self._asked_now(node, positions))) for node, positions in wanted.items()]
+
+    def _asked_now(self, _node: int, positions: Positions) -> Positions:
+        """What this fetch asks the node for, of what it may be asked for: all."""
+        return positions
 
     def _fetch(self, positions: Positions) -> Fetch:
         if len(positions) * self._max_partition_fetch_bytes > self._fetch_max_bytes:

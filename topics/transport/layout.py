@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from struct import Struct
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, TypeVar
 
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.api import RequestStruct, Response
@@ -13,6 +13,8 @@ from aiokafka.protocol.types import Schema
 
 INT16: Final = Struct(">h")
 INT32: Final = Struct(">i")
+
+_T = TypeVar("_T")
 
 
 class Ready(RequestStruct):  # type: ignore[misc]
@@ -44,8 +46,24 @@ def string(text: str) -> bytes:
     return INT16.pack(len(encoded)) + encoded
 
 
-def string_at(body: bytes, at: int) -> tuple[str, int]:
+def _string_at(body: bytes, at: int) -> tuple[str, int]:
     """The string that begins at `at`, and where it ends."""
     start = at + INT16.size
     end = start + int(INT16.unpack_from(body, at)[0])
     return body[start:end].decode(), end
+
+
+def topics_at(body: bytes, at: int, read: Callable[[bytes, int], tuple[_T, int]]) -> Iterator[tuple[str, list[_T]]]:
+    """The array of topics that begins at `at`: (topic, what is said of each of its partitions). `read` tells what is
+    said of the partition that begins at a place, and where that ends."""
+    (topics,) = INT32.unpack_from(body, at)
+    at += INT32.size
+    for _ in range(topics):
+        topic, at = _string_at(body, at)
+        (partitions,) = INT32.unpack_from(body, at)
+        at += INT32.size
+        found = []
+        for _ in range(partitions):
+            each, at = read(body, at)
+            found.append(each)
+        yield topic, found

@@ -23,9 +23,8 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
 from topics.declarations import ACCOUNT_EVENTS, CLEARINGS, PAYMENTS
-from topics.transport.fetch_wire import Fetch
 from topics.transport.fetching import HeldFetcher
-from topics.transport.survey import Positions, Wanted
+from topics.transport.survey import Positions
 
 RATIONED: Final = frozenset(spec.name for spec in (CLEARINGS, PAYMENTS, ACCOUNT_EVENTS))
 """Topics whose records may wait for some slices more than a request may."""
@@ -71,11 +70,6 @@ class RationingFetcher(HeldFetcher):
             if tp.topic in RATIONED and isinstance(result, FetchResult):
                 result._backoff = 0  # seconds for which no other partition of its broker would be fetched
         return super()._get_actions_per_node(assignment)
-
-    def _fetches(self, wanted: Wanted) -> list[tuple[int, Fetch]]:
-        if self.held:
-            return []
-        return super()._fetches({node: self._asked_now(node, positions) for node, positions in wanted.items()})
 
     def _asked_now(self, node: int, positions: Positions) -> Positions:
         """Without what comes by the file, where there are others to be asked for and it is not time for files."""

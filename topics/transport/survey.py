@@ -32,10 +32,9 @@ class Survey:
     """Futures that tell of their being resumed."""
     leaderless: bool = False
 
-    @property
-    def seconds(self) -> float:
-        """Until the first node that is waited for may be asked again."""
-        return min(map(max, self.waiting.values()))
+    def seconds(self, otherwise: float) -> float:
+        """Until the first node that is waited for may be asked again; `otherwise` where none is."""
+        return min(map(max, self.waiting.values()), default=otherwise)
 
 
 def survey(

@@ -19,7 +19,7 @@ from aiokafka import TopicPartition
 from aiokafka.protocol.api import Response
 from aiokafka.protocol.types import Schema
 
-from topics.transport.layout import INT16, INT32, Ready, string, string_at
+from topics.transport.layout import INT16, INT32, Ready, string, topics_at
 from topics.transport.protocol import TxnOffsetCommitResponseV3
 
 _PRODUCER: Final = Struct(">qh")
@@ -243,13 +243,10 @@ def _varint(number: int) -> bytes:
 
 def _each_partition(body: bytes, at: int, layout: Struct) -> Iterator[tuple[TopicPartition, tuple[int, ...]]]:
     """What the array of topics at `at` says of each partition; `layout` begins with the partition's number."""
-    (topics,) = INT32.unpack_from(body, at)
-    at += INT32.size
-    for _ in range(topics):
-        topic, at = string_at(body, at)
-        (partitions,) = INT32.unpack_from(body, at)
-        at += INT32.size
-        for _ in range(partitions):
-            fields = layout.unpack_from(body, at)
+
+    def read(body: bytes, at: int) -> tuple[tuple[int, ...], int]:
+        return layout.unpack_from(body, at), at + layout.size
+
+    for topic, found in topics_at(body, at, read):
+        for fields in found:
             yield TopicPartition(topic, fields[0]), fields
-            at += layout.size
