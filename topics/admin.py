@@ -88,21 +88,21 @@ def require_partitions(counts: Mapping[str, int], app_id: str, partitions: int) 
 
 
 class PartitionCheck:
-    """Asks the cluster over one connection, made on first use."""
+    """Asks the cluster over one connection, made on first use. Whoever asks may be cancelled: the connection is made
+    all the same, since aiokafka leaves one open when it is interrupted at that."""
 
     def __init__(self, cluster: Cluster, app_id: str, partitions: int) -> None:
         self._app_id = app_id
         self._partitions = partitions
         self._cluster = cluster
-        self._admin: AIOKafkaAdminClient | None = None
+        self._starting: asyncio.Task[AIOKafkaAdminClient] | None = None
 
     async def now(self) -> None:
         """Raises PartitionMismatch; KafkaError, OSError or TimeoutError when the cluster does not answer."""
-        if self._admin is None:
-            admin = AIOKafkaAdminClient(**self._cluster.aiokafka())
-            await admin.start()
-            self._admin = admin
-        topics = await self._admin.describe_topics(_names(self._app_id))
+        if self._starting is None or _failed(self._starting):
+            self._starting = asyncio.create_task(_started(self._cluster))
+        admin = await asyncio.shield(self._starting)
+        topics = await admin.describe_topics(_names(self._app_id))
         require_partitions(_counts(topics), self._app_id, self._partitions)
 
     async def patiently(self, seconds: float) -> None:
@@ -127,9 +127,26 @@ class PartitionCheck:
             await self.if_it_answers()
             await asyncio.sleep(CHECK_INTERVAL_S)
 
-    async def stop(self) -> None:
-        if self._admin is not None:
-            await self._admin.close()
+    async def stop(self, grace_s: float = 2.0) -> None:
+        """Closes the connection; a cluster that does not answer is waited for no longer than `grace_s`."""
+        if self._starting is None:
+            return
+        starting, self._starting = self._starting, None
+        await asyncio.wait({starting}, timeout=grace_s)
+        starting.cancel()
+        await asyncio.wait({starting})
+        if not _failed(starting):
+            await starting.result().close()
+
+
+async def _started(cluster: Cluster) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(**cluster.aiokafka())
+    await admin.start()
+    return admin
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _names(app_id: str) -> list[str]:

@@ -17,7 +17,6 @@ from deploy.cli.failures import EXIT_INTERRUPTED, UserError
 from loadtest import clients
 from topics.cluster import Cluster
 from topics.permissions import Role, permissions
-from topics.transport.connections import steady_connections
 
 if TYPE_CHECKING:
     from agents.gateway.cards import Cards
@@ -47,7 +46,6 @@ def gateway() -> None:
         if cluster.protocol != "PLAINTEXT":
             clients.require_permissions(cluster, permissions(Role.GATEWAY, settings.app_id))
         environment.require_partitions(settings, cluster)
-        steady_connections()
         interrupted = uvloop.run(_run(settings, cluster, cards))
     except GatewayError as error:
         raise UserError(str(error)) from error

@@ -1,4 +1,5 @@
-"""Entry point of the `otb` script: only signals here, so that Ctrl-C is quiet even while the rest is imported."""
+"""Entry point of the `otb` script: what is the process's own, signals first, so that Ctrl-C is quiet even while the
+rest is imported."""
 
 from __future__ import annotations
 
@@ -13,9 +14,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         from deploy.cli.app import build  # noqa: PLC0415  (takes most of a second)
+        from topics.transport.connections import steady_connections  # noqa: PLC0415
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     logging.getLogger().addHandler(logging.NullHandler())  # one line per failure; `otb worker` and `otb sink` do log
+    steady_connections()
     build(next((word for word in sys.argv[1:] if word != "--debug"), ""))()
 
 

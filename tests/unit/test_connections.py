@@ -1,12 +1,13 @@
-"""Connections that their broker resets, on both event loops, and aiokafka's tasks that end unseen."""
+"""Connections that their broker resets or still answers on, on both event loops, and aiokafka's tasks that end
+unseen."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import gc
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +15,13 @@ import aiokafka.conn
 import pytest
 import uvloop
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import AIOKafkaConnection
+from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from deploy.embedded.ports import LOOPBACK
+from tests.support.brief_broker import BriefBroker
+from tests.support.certificates import Authority
 from topics.transport.batches import BatchSender
 from topics.transport.connections import (
     SteadyConnection,
@@ -30,58 +33,13 @@ from topics.transport.coordinators import Coordinators
 from topics.transport.thread import _require_health
 
 _LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-_VERSIONS = struct.pack(">hi6h", 0, 2, 3, 0, 1, 18, 0, 0)
-"""Metadata 0 and 1, ApiVersions 0."""
 _PATIENCE_S = 10
-
-
-class ResettingBroker:
-    """Answers what versions it knows and who it is, and resets connections when it is told to."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self._open: list[asyncio.StreamWriter] = []
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[ResettingBroker]:
-        server = await asyncio.start_server(self._serve, LOOPBACK, 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            self.reset()
-
-    def reset(self) -> None:
-        """Every connection, so that its other end gets ECONNRESET."""
-        for writer in self._open:
-            at_once = struct.pack("ii", 1, 0)
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-            writer.transport.abort()
-        self._open.clear()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.append(writer)
-        while True:
-            try:
-                [size] = struct.unpack(">i", await reader.readexactly(4))
-                request = await reader.readexactly(size)
-            except (OSError, EOFError):
-                return
-            [kind] = struct.unpack(">h", request[:2])
-            answer = request[4:8] + (_VERSIONS if kind == 18 else self._metadata())
-            writer.write(struct.pack(">i", len(answer)) + answer)
-
-    def _metadata(self) -> bytes:
-        """One broker, which is the controller, and no topics."""
-        host = struct.pack(">h", len(LOOPBACK)) + LOOPBACK.encode()
-        return struct.pack(">ii", 1, 1) + host + struct.pack(">ihii", self.port, -1, 1, 0)
 
 
 async def what_senders_see(kind: type[AIOKafkaConnection]) -> set[type]:
     """The errors that are raised by `send`, once in every turn of the loop from the reset until all know of it."""
     seen: set[type] = set()
-    async with ResettingBroker().running() as broker:
+    async with BriefBroker().running() as broker:
         connection = kind(LOOPBACK, broker.port)
         await connection.connect()
         broker.reset()
@@ -112,7 +70,8 @@ def test_stock_connections_raise_something_else_on_uvloop() -> None:
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the clients of this test."""
-    monkeypatch.setattr(aiokafka.conn, "AIOKafkaConnection", AIOKafkaConnection)  # is put back by that
+    monkeypatch.setattr(aiokafka.conn, "AIOKafkaConnection", AIOKafkaConnection)  # are put back by that
+    monkeypatch.setattr(aiokafka.conn, "AIOKafkaProtocol", AIOKafkaProtocol)
     steady_connections()
 
 
@@ -122,7 +81,7 @@ def test_a_client_asks_for_metadata_however_often_it_is_reset(run: Callable[[Any
     """Once in each of the turns of the loop that a reset takes."""
 
     async def story() -> None:
-        async with ResettingBroker().running() as broker:
+        async with BriefBroker().running() as broker:
             client = AIOKafkaClient(bootstrap_servers=f"{LOOPBACK}:{broker.port}")
             await client.bootstrap()
             try:
@@ -137,6 +96,51 @@ def test_a_client_asks_for_metadata_however_often_it_is_reset(run: Callable[[Any
                 await client.close()
 
     run(story())
+
+
+# -- answers after the end
+
+
+async def what_the_loop_says(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Once all is collected of a TLS connection that was closed before its answer came."""
+    monkeypatch.delattr(asyncio.StreamReaderProtocol, "__del__")  # helps when it happens to be collected first
+    said: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context["message"]))
+    signed = authority.sign("broker")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed.certificate, signed.key)
+    async with BriefBroker(context).running() as broker:
+        broker.holding = True
+        trusting = ssl.create_default_context(cafile=authority.file)
+        connection = aiokafka.conn.AIOKafkaConnection(
+            LOOPBACK, broker.port, security_protocol="SSL", ssl_context=trusting
+        )
+        await connection.connect()
+        answer = asyncio.ensure_future(connection.send(MetadataRequest([])))
+        await asyncio.wait_for(broker.held.wait(), _PATIENCE_S)
+        broker.answer()
+        closed = connection.close()
+        with pytest.raises(KafkaConnectionError):
+            await answer
+        await asyncio.wait_for(closed, _PATIENCE_S)
+        del connection, answer, closed
+        await asyncio.sleep(0.01)
+        gc.collect()
+    return said
+
+
+@pytest.mark.usefixtures("steady")
+@_LOOPS
+def test_an_answer_to_who_has_left_is_not_an_error(
+    run: Callable[[Any], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(what_the_loop_says(Authority(tmp_path), monkeypatch)) == []
+
+
+def test_stock_connections_make_it_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When this fails, aiokafka or asyncio has mended it, and what we do for it can go."""
+    said = asyncio.run(what_the_loop_says(Authority(tmp_path), monkeypatch))
+    assert said == ["Future exception was never retrieved"]
 
 
 # -- tasks that end unseen
@@ -198,7 +202,7 @@ async def test_a_task_that_was_cancelled_was_ended_by_who_closed_its_client() ->
 
 
 async def test_who_looks_for_leaders_as_the_client_is_closed_is_not_told_of_a_fault() -> None:
-    async with ResettingBroker().running() as broker:
+    async with BriefBroker().running() as broker:
         client = AIOKafkaClient(bootstrap_servers=f"{LOOPBACK}:{broker.port}")
         await client.bootstrap()
         broker.reset()

@@ -1,9 +1,14 @@
-"""aiokafka's connections on uvloop's event loop, and its background tasks, which must not end without a word.
+"""aiokafka's connections, which must end with what aiokafka expects, and its background tasks, which must not end
+without a word.
 
 A connection that its broker resets is closed some turns of the event loop before aiokafka's reader learns of it. On
 asyncio's own loop what is sent meanwhile goes nowhere, and fails when the reader knows. uvloop raises RuntimeError,
 which aiokafka does not expect (aio-libs/aiokafka#1038): the task that looks for leaders ended by it, unseen, and
 whoever asked for new metadata waited for ever, with all that a worker had in work.
+
+A broker that answers when a TLS connection has been closed is an error to asyncio, which it keeps for who waits for
+the end of the stream. aiokafka never does, it has a future of its own for that: asyncio said so with a trace, at
+whatever time garbage was collected.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from typing import Any
 
 import aiokafka.conn
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol, CloseReason
 
 
 class SteadyConnection(AIOKafkaConnection):  # type: ignore[misc]
@@ -32,9 +37,19 @@ class SteadyConnection(AIOKafkaConnection):  # type: ignore[misc]
             self.close(reason=CloseReason.CONNECTION_BROKEN)
 
 
+class SteadyProtocol(AIOKafkaProtocol):  # type: ignore[misc]
+    """Has heard with what its stream ended: its readers are told, and nobody else asks."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self._closed.cancelled():
+            self._closed.exception()
+
+
 def steady_connections() -> None:
-    """Let every client of this process have such connections; to be called where uvloop is chosen."""
+    """Let every client of this process have such connections; to be called when a process begins."""
     aiokafka.conn.AIOKafkaConnection = SteadyConnection
+    aiokafka.conn.AIOKafkaProtocol = SteadyProtocol
 
 
 async def look_for_leaders(client: AIOKafkaClient) -> None:
