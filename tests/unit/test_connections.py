@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,12 +20,15 @@ from aiokafka.conn import AIOKafkaConnection, AIOKafkaProtocol
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
+import deploy.cli.app
+from deploy.cli.main import main
 from deploy.embedded.ports import LOOPBACK
 from tests.support.brief_broker import BriefBroker
 from tests.support.certificates import Authority
 from topics.transport.batches import BatchSender
 from topics.transport.connections import (
     SteadyConnection,
+    SteadyProtocol,
     look_for_leaders,
     require_running,
     steady_connections,
@@ -68,17 +72,25 @@ def test_stock_connections_raise_something_else_on_uvloop() -> None:
 
 
 @pytest.fixture
-def steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the clients of this test."""
-    monkeypatch.setattr(aiokafka.conn, "AIOKafkaConnection", AIOKafkaConnection)  # are put back by that
+def put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `steady_connections` changes, when the test has ended."""
+    monkeypatch.setattr(aiokafka.conn, "AIOKafkaConnection", AIOKafkaConnection)
     monkeypatch.setattr(aiokafka.conn, "AIOKafkaProtocol", AIOKafkaProtocol)
-    steady_connections()
 
 
-@pytest.mark.usefixtures("steady")
+@pytest.mark.usefixtures("put_back")
+def test_every_command_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_handler: None)
+    monkeypatch.setattr(deploy.cli.app, "build", lambda _command: lambda: None)
+    main()
+    assert (aiokafka.conn.AIOKafkaConnection, aiokafka.conn.AIOKafkaProtocol) == (SteadyConnection, SteadyProtocol)
+
+
+@pytest.mark.usefixtures("put_back")
 @_LOOPS
 def test_a_client_asks_for_metadata_however_often_it_is_reset(run: Callable[[Any], Any]) -> None:
     """Once in each of the turns of the loop that a reset takes."""
+    steady_connections()
 
     async def story() -> None:
         async with BriefBroker().running() as broker:
@@ -129,11 +141,12 @@ async def what_the_loop_says(authority: Authority, monkeypatch: pytest.MonkeyPat
     return said
 
 
-@pytest.mark.usefixtures("steady")
+@pytest.mark.usefixtures("put_back")
 @_LOOPS
 def test_an_answer_to_who_has_left_is_not_an_error(
     run: Callable[[Any], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    steady_connections()
     assert run(what_the_loop_says(Authority(tmp_path), monkeypatch)) == []
 
 
