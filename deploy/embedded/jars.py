@@ -169,9 +169,9 @@ def _resolve_one(root: str, scratch: Path) -> list[Jar]:
     return [Jar(a.groupId, a.artifactId, a.version, sha256(Path(a.resolve()))) for a in artifacts]
 
 
-def write_lock(roots: Sequence[str]) -> None:
-    """Write `kafka-jars.txt` anew from the root coordinates (`make lock`)."""
-    head = ["# The broker's jars, pinned; written by `make lock` from:", *(f"#   {root}" for root in roots)]
-    draft = LOCK.with_suffix(f".{os.getpid()}")
+def write_lock(lock: Path, whose: str, roots: Sequence[str]) -> None:
+    """Write a lock file anew from the root coordinates (`make lock`)."""
+    head = [f"# {whose} jars, pinned; written by `make lock` from:", *(f"#   {root}" for root in roots)]
+    draft = lock.with_suffix(f".{os.getpid()}")
     draft.write_text("\n".join([*head, *(str(jar) for jar in resolve(roots))]) + "\n")
-    draft.replace(LOCK)
+    draft.replace(lock)

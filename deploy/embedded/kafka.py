@@ -25,8 +25,9 @@ from deploy.embedded.ports import LOOPBACK, ReservedPort
 from deploy.embedded.process import Command, run_to_end, spawn, stop, wait_until
 from topics.cluster import Cluster
 
-VERSION = "4.3.1"
-ROOT_JARS = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4")
+VERSION = "4.2.2"
+"""Not 4.3.0, 4.3.1 or 4.4.0, which lose acknowledged commits (docs/decisions/0024)."""
+ROOT_JARS = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5")
 
 _START_S = 120
 _STOP_S = 4
