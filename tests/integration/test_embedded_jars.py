@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ import requests
 from deploy.embedded.errors import StartError
 from deploy.embedded.jars import LOCK, Jar, obtain, parse_lock, sha256
 from deploy.embedded.kafka import ROOT_JARS
+from deploy.embedded.lock_jars import STREAMS_JARS
+from loadtest.peers import java
 
 
 @pytest.fixture
@@ -23,10 +26,11 @@ def small(kafka_jars: list[Path]) -> Jar:
     return min(parse_lock(LOCK.read_text()), key=lambda jar: sizes[jar.file_name])
 
 
-def test_the_lock_pins_the_broker_that_the_code_names() -> None:
-    pinned = {f"{jar.group}:{jar.artifact}:{jar.version}" for jar in parse_lock(LOCK.read_text())}
-    assert set(ROOT_JARS) <= pinned
-    assert len(pinned) > 40
+@pytest.mark.parametrize(("lock", "roots", "more_than"), [(LOCK, ROOT_JARS, 40), (java.JARS, STREAMS_JARS, 8)])
+def test_a_lock_pins_what_the_code_names(lock: Path, roots: Sequence[str], more_than: int) -> None:
+    pinned = {f"{jar.group}:{jar.artifact}:{jar.version}" for jar in parse_lock(lock.read_text())}
+    assert set(roots) <= pinned
+    assert len(pinned) > more_than
 
 
 def test_every_cached_jar_is_the_pinned_one(kafka_jars: list[Path]) -> None:

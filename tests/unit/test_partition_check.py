@@ -31,8 +31,9 @@ async def test_who_is_cancelled_while_it_connects_leaves_no_connection_open() ->
         assert (asking.cancelled(), broker.left) == (True, 0)
         broker.answer()
         await asyncio.wait_for(stopping, _PATIENCE_S)
-        while broker.open:
-            await asyncio.wait_for(asyncio.sleep(0.01), _PATIENCE_S)
+        async with asyncio.timeout(_PATIENCE_S):
+            while broker.open:
+                await asyncio.sleep(0.01)
         assert broker.left > 0
 
 
