@@ -25,7 +25,7 @@ class BriefBroker:
         self.port = 0
         self.holding = False
         self.held = asyncio.Event()  # an answer
-        self.left = 0  # connections that their clients have closed
+        self.deserted = asyncio.Event()  # its clients have closed their connections, all of them
         self._context = context
         self._open: list[asyncio.StreamWriter] = []
         self._held: list[tuple[asyncio.StreamWriter, bytes]] = []
@@ -39,11 +39,6 @@ class BriefBroker:
         finally:
             server.close()
             self.reset()
-
-    @property
-    def open(self) -> int:
-        """Connections."""
-        return len(self._open)
 
     def reset(self) -> None:
         """Every connection, so that its other end gets ECONNRESET."""
@@ -81,8 +76,9 @@ class BriefBroker:
     def _closed(self, writer: asyncio.StreamWriter) -> None:
         if writer in self._open:
             self._open.remove(writer)
-            self.left += 1
             writer.close()
+            if not self._open:
+                self.deserted.set()
 
     def _metadata(self) -> bytes:
         """One broker, which is the controller, and no topics."""

@@ -28,13 +28,10 @@ async def test_who_is_cancelled_while_it_connects_leaves_no_connection_open() ->
         asking.cancel()
         stopping = asyncio.create_task(check.stop(grace_s=_PATIENCE_S))
         await asyncio.wait({asking})
-        assert (asking.cancelled(), broker.left) == (True, 0)
+        assert (asking.cancelled(), broker.deserted.is_set()) == (True, False)
         broker.answer()
         await asyncio.wait_for(stopping, _PATIENCE_S)
-        async with asyncio.timeout(_PATIENCE_S):
-            while broker.open:
-                await asyncio.sleep(0.01)
-        assert broker.left > 0
+        await asyncio.wait_for(broker.deserted.wait(), _PATIENCE_S)
 
 
 async def test_a_cluster_that_does_not_answer_is_not_waited_for_when_it_stops() -> None:
