@@ -170,8 +170,7 @@ async def ensure_topics(
     RetentionMismatch when the journal would expire or the changelog would not be compacted; NoLeader after
     `patience_s`, of which `on_wait` is told in a line."""
     specs = [*ALL, changelog(app_id)]
-    admin = AIOKafkaAdminClient(**cluster.aiokafka())
-    await admin.start()
+    admin = await _started(cluster)
     try:
         require_partitions(_counts(await admin.describe_topics(_names(app_id))), app_id, partitions)
         wanted = [NewTopic(spec.name, partitions, replication, topic_configs=dict(spec.config)) for spec in specs]

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import pytest
 from aiokafka.admin import NewTopic
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from deploy.embedded.kafka import SHORT_LIVED, Broker, running_broker
+from deploy.embedded.process import kill
+from loadtest import clients
 from tests.support.topics import make_topics
+from tests.support.traffic import read
+from topics.cluster import Cluster
 
 PARTITIONS: Final = 20
 ROUNDS: Final = 3
@@ -39,7 +44,8 @@ async def test_a_broker_killed_behind_an_acknowledgement_commits_all_the_same(br
     await make_topics(broker.bootstrap, NewTopic(TOPIC, PARTITIONS, 1))
     for before in range(ROUNDS):
         commit(broker)
-        kill(broker)
+        assert broker.process is not None
+        kill(broker.process)
         broker.start()
         broker.wait_ready()
         assert visible(broker) == PARTITIONS * (before + 1)
@@ -57,44 +63,14 @@ def commit(broker: Broker) -> None:
     producer.commit_transaction(PATIENCE_S)
 
 
-def kill(broker: Broker) -> None:
-    assert broker.process is not None
-    broker.process.kill()
-    broker.process.wait()
-
-
 def visible(broker: Broker) -> int:
     """Committed records, once no transaction is open, or `PATIENCE_S` are over."""
-    partitions = [TopicPartition(TOPIC, number, 0) for number in range(PARTITIONS)]
     deadline = time.monotonic() + PATIENCE_S
     while _ends(broker, "read_committed") != _ends(broker, "read_uncommitted") and time.monotonic() < deadline:
         time.sleep(0.2)
-    reader = _reader(broker, "read_committed")
-    try:
-        reader.assign(partitions)
-        ended = found = 0
-        while ended < PARTITIONS:
-            message = reader.poll(PATIENCE_S)
-            assert message is not None, "the broker does not answer"
-            ended += message.error() is not None
-            found += message.error() is None
-        return found
-    finally:
-        reader.close()
+    return sum(map(len, read(broker.bootstrap, TOPIC)))
 
 
-def _ends(broker: Broker, isolation: str) -> list[int]:
-    reader = _reader(broker, isolation)
-    try:
-        return [reader.get_watermark_offsets(TopicPartition(TOPIC, number))[1] for number in range(PARTITIONS)]
-    finally:
-        reader.close()
-
-
-def _reader(broker: Broker, isolation: str) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": broker.bootstrap, "group.id": "readers", "isolation.level": isolation,
-            "enable.partition.eof": True, "log_level": 0,
-        }
-    )  # fmt: skip
+def _ends(broker: Broker, isolation: str) -> dict[int, int]:
+    with closing(clients.reader(Cluster(broker.bootstrap), **{"isolation.level": isolation})) as reader:
+        return clients.end_offsets(reader, TOPIC, PARTITIONS)
